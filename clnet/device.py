@@ -1,0 +1,310 @@
+"""Device: one OpenCL device with its facts, its context, its queues and what others keep for as long as it lives."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Any, Literal, TypeVar, cast
+from weakref import WeakValueDictionary
+
+import numpy as np
+import pyopencl as cl
+
+from clnet.errors import ArgumentError, DeviceMemoryError, NoDeviceError
+
+T = TypeVar("T")
+
+PYPI_POCL = "3.0-rc2"  # the driver version of pocl-binary-distribution 3.0, the embedded default
+THREE_WAYS = """There are three ways to get one:
+  pip install "clnet[cpu]"     PoCL, runs on the processor (x86-64 Linux)
+  pip install "clnet[intel]"   Intel's CPU runtime
+  a driver of the system's:    Debian's pocl-opencl-icd or mesa-opencl-icd, or your GPU vendor's (NVIDIA, AMD, Intel)"""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the driver says of a device. Sizes are bytes; `vector_width` is native floats in a register, 1 on a GPU."""
+
+    units: int
+    memory: int
+    max_allocation: int
+    local_memory: int
+    max_work_group: int
+    float16: bool
+    float64: bool
+    vector_width: int
+    alignment: int
+    driver: str
+    version: str
+    vendor: str
+
+    @classmethod
+    def of(cls, device: cl.Device) -> Facts:
+        extensions = device.extensions.split()
+        is_cpu = bool(device.type & cl.device_type.CPU)
+        return cls(
+            units=device.max_compute_units,
+            memory=device.global_mem_size,
+            max_allocation=device.max_mem_alloc_size,
+            local_memory=device.local_mem_size,
+            max_work_group=device.max_work_group_size,
+            float16="cl_khr_fp16" in extensions,
+            float64="cl_khr_fp64" in extensions,
+            vector_width=max(1, device.native_vector_width_float) if is_cpu else 1,
+            alignment=device.mem_base_addr_align // 8,
+            driver=device.driver_version.strip(),
+            version=re.sub(r"^OpenCL \d+\.\d+ ?", "", device.platform.version).strip(),  # what the driver adds
+            vendor=device.vendor.strip(),
+        )
+
+
+class Device:
+    """One OpenCL device. Equal only to itself; context and queues are made at first use."""
+
+    def __init__(
+        self, cl_device: cl.Device, *, context: cl.Context | None = None, queue: cl.CommandQueue | None = None
+    ) -> None:
+        self.cl_device = cl_device
+        self.name: str = cl_device.name.strip()
+        self.platform: str = cl_device.platform.name.strip()
+        self.kind: Literal["cpu", "gpu"] = "cpu" if cl_device.type & cl.device_type.CPU else "gpu"
+        self.facts = Facts.of(cl_device)
+        self.allocated_bytes = 0
+        self.allocations = 0
+        self._lock = threading.RLock()
+        self._held: dict[Hashable, Any] = {}
+        self._given_context, self._given_queue = context, queue
+        if context is not None:
+            _known[context.int_ptr] = self
+
+    def __repr__(self) -> str:
+        platform = "PoCL" if self.platform == "Portable Computing Language" else self.platform
+        return f"Device({self.name!r}, {self.kind}, {platform} {self.facts.driver})"
+
+    @cached_property
+    def context(self) -> cl.Context:
+        """The device alone; on PoCL with its single-core sibling, so that both share buffers."""
+        return self.cache("context", self._make_context)
+
+    @cached_property
+    def queue(self) -> cl.CommandQueue:
+        """All cores, in order. A queue that the user handed over is used as it is."""
+        return self.cache("queue", lambda: self._given_queue or self._make_queue(self.cl_device))
+
+    @cached_property
+    def serial_queue(self) -> cl.CommandQueue:
+        """One core, without synchronisation, in order: PoCL's `basic`; `queue` itself where there is none."""
+        return self.cache("serial_queue", self._make_serial_queue)
+
+    @property
+    def active(self) -> cl.CommandQueue:
+        """The queue that work goes to now."""
+        return self._held.get("active") or self.queue
+
+    def activate(self, queue: cl.CommandQueue) -> cl.CommandQueue:
+        """Work goes to this queue from now on: what is under way on the other is finished first."""
+        active = self.active
+        if queue is not active:
+            active.finish()
+            self._held["active"] = queue
+        return queue
+
+    def finish(self) -> None:
+        """Wait for all work; `activate` leaves none on the queue that is not active."""
+        self.active.finish()
+
+    def cache(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What `make` gave for this key the first time; one thread makes, the others wait."""
+        try:
+            return cast("T", self._held[key])
+        except KeyError:
+            with self._lock:
+                if key not in self._held:
+                    self._held[key] = make()
+                return cast("T", self._held[key])
+
+    def allocate(self, nbytes: int) -> cl.Buffer:
+        """A new buffer of device memory, counted in `allocations` and `allocated_bytes`."""
+        if nbytes <= 0:
+            raise ArgumentError(f"allocate: got {nbytes} bytes, wanted 1 or more")
+        if nbytes > self.facts.max_allocation:
+            raise self._no_room(nbytes, self.facts.max_allocation, "in one buffer")
+        with self._memory(nbytes):
+            buffer = cl.Buffer(self.context, cl.mem_flags.READ_WRITE, nbytes)
+        self.allocations += 1
+        self.allocated_bytes += nbytes
+        return buffer
+
+    def upload(self, array: np.ndarray[Any, Any], buffer: cl.Buffer | None = None) -> cl.Buffer:
+        """Copy the array's elements in row-major order into the buffer, or into a new one; returns when done."""
+        array = np.ascontiguousarray(array)
+        if buffer is None:
+            buffer = self.allocate(array.nbytes)
+        with self._memory(array.nbytes):
+            cl.enqueue_copy(self.active, buffer, array, is_blocking=True)
+        return buffer
+
+    def download(self, buffer: cl.Buffer, array: np.ndarray[Any, Any]) -> None:
+        """Copy the buffer's first array.nbytes bytes into the contiguous array; returns when done."""
+        cl.enqueue_copy(self.active, array, buffer, is_blocking=True)
+
+    def _make_context(self) -> cl.Context:
+        context = self._given_context or cl.Context([self.cl_device, *_serial_siblings(self.cl_device)])
+        _known[context.int_ptr] = self
+        return context
+
+    def _make_queue(self, cl_device: cl.Device) -> cl.CommandQueue:
+        queue = cl.CommandQueue(self.context, cl_device)
+        _known[queue.int_ptr] = self
+        return queue
+
+    def _make_serial_queue(self) -> cl.CommandQueue:
+        serial = [d for d in self.context.devices if _is_serial(d) and d != self.cl_device]
+        return self._make_queue(serial[0]) if serial else self.queue
+
+    @contextmanager
+    def _memory(self, wanted: int) -> Iterator[None]:
+        try:
+            yield
+        except cl.Error as error:
+            if error.code not in _OUT_OF_MEMORY:
+                raise
+            raise self._no_room(wanted, self.facts.memory, "in all") from error
+
+    def _no_room(self, wanted: int, available: int, where: str) -> DeviceMemoryError:
+        message = f"{self}: {wanted:,} bytes wanted, the device has {available:,} {where}"
+        return DeviceMemoryError(message, wanted=wanted, available=available)
+
+
+_OUT_OF_MEMORY = {
+    cl.status_code.MEM_OBJECT_ALLOCATION_FAILURE,
+    cl.status_code.OUT_OF_RESOURCES,
+    cl.status_code.OUT_OF_HOST_MEMORY,
+    cl.status_code.INVALID_BUFFER_SIZE,
+}
+# Which Device a context or queue belongs to, by handle: a Device holds both, so a handle here is never a stale one.
+_known: WeakValueDictionary[int, Device] = WeakValueDictionary()
+
+
+def devices() -> list[Device]:
+    """The devices found, best first: GPUs, then more units, then PyPI's PoCL; a simulator (Oclgrind) last.
+
+    Asks the drivers anew at each call. The same device is the same object each time.
+    """
+    found = [_listed(d) for p in _platforms() for d in _list(p)]
+    for (_, name), count in Counter((d.platform, d.name) for d in found).items():
+        if count > 1:
+            for number, twin in enumerate([d for d in found if d.name == name], 1):
+                twin.name = f"{name} #{number}"
+    return sorted(found, key=_rank)
+
+
+def device(which: object = None) -> Device:
+    """The device that `which` names.
+
+    None: what CLNET_DEVICE names, else the best. "cpu" or "gpu", an index into `devices()`, or part of the name or
+    version of a platform, a driver or a device, case ignored (platforms are looked at first: "intel" is Intel's
+    runtime, not PoCL on Intel's processor). A pyopencl Context or CommandQueue is wrapped, a Device returned as it is.
+    """
+    if isinstance(which, Device):
+        return which
+    if isinstance(which, cl.CommandQueue):
+        return _adopt_queue(which)
+    if isinstance(which, cl.Context):
+        return _adopt_context(which)
+    if which is None:
+        which = os.environ.get("CLNET_DEVICE") or 0
+    if not isinstance(which, (str, int)) or isinstance(which, bool):
+        raise ArgumentError(f"device: got {which!r}, wanted a name, an index, a pyopencl Context or CommandQueue")
+    found = devices()
+    if not found:
+        seen = ", ".join(p.name.strip() for p in _platforms()) or "none"
+        raise NoDeviceError(f"No OpenCL device found (platforms that list none: {seen}).\n{THREE_WAYS}")
+    return _at(found, int(which)) if isinstance(which, int) or which.isdigit() else _named(found, which)
+
+
+def _at(found: list[Device], index: int) -> Device:
+    if not 0 <= index < len(found):
+        raise NoDeviceError(f"device: got index {index}, there are {len(found)}: {found}")
+    return found[index]
+
+
+def _named(found: list[Device], part: str) -> Device:
+    wanted = part.strip().casefold()
+    by_rank = zip(*(_names(candidate) for candidate in found), strict=True)
+    for names in by_rank:
+        for candidate, name in zip(found, names, strict=True):
+            if wanted in name.casefold():
+                return candidate
+    raise NoDeviceError(f"device: none is named like {part!r}, there are {found}.\n{THREE_WAYS}")
+
+
+def _names(device: Device) -> tuple[str, ...]:
+    """What a device may be called by, the most telling first."""
+    return (device.kind, device.platform, device.facts.driver, device.facts.version, device.name, device.facts.vendor)
+
+
+def _platforms() -> list[cl.Platform]:
+    try:
+        return cl.get_platforms()
+    except cl.Error:  # no driver at all
+        return []
+
+
+def _list(platform: cl.Platform) -> list[cl.Device]:
+    try:
+        listed = platform.get_devices(cl.device_type.CPU | cl.device_type.GPU)
+        return [d for d in listed if d.available and d.compiler_available and not _is_lone_serial(d, listed)]
+    except cl.Error:  # clover lists a platform without devices and fails when asked
+        return []
+
+
+def _is_serial(device: cl.Device) -> bool:
+    return device.name.startswith("basic") and "PoCL" in device.version
+
+
+def _is_lone_serial(device: cl.Device, listed: list[cl.Device]) -> bool:
+    return _is_serial(device) and any(not _is_serial(d) for d in listed)
+
+
+def _serial_siblings(device: cl.Device) -> list[cl.Device]:
+    if "PoCL" not in device.version or _is_serial(device) or not device.type & cl.device_type.CPU:
+        return []
+    return [d for d in device.platform.get_devices() if _is_serial(d)]
+
+
+def _rank(device: Device) -> tuple[bool, bool, int, bool, bool]:
+    is_pocl = device.platform == "Portable Computing Language"
+    return (
+        "Oclgrind" in device.platform,
+        device.kind != "gpu",
+        -device.facts.units,
+        device.facts.driver != PYPI_POCL,
+        not is_pocl,
+    )
+
+
+@cache
+def _listed(cl_device: cl.Device) -> Device:
+    return Device(cl_device)
+
+
+def _adopt_queue(queue: cl.CommandQueue) -> Device:
+    if queue.properties & cl.command_queue_properties.OUT_OF_ORDER_EXEC_MODE_ENABLE:
+        raise ArgumentError("device: the queue is out of order, clnet wants one in order")
+    known = _known.get(queue.int_ptr)
+    if known is None:
+        known = Device(queue.device, context=queue.context, queue=queue)
+        _known[queue.int_ptr] = known
+    return known
+
+
+def _adopt_context(context: cl.Context) -> Device:
+    parallel = [d for d in context.devices if not _is_serial(d)]
+    return _known.get(context.int_ptr) or Device((parallel or context.devices)[0], context=context)
