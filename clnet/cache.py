@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
+import platformdirs
+
+ROOM = 64 << 20  # bytes: PoCL ends the process when its own cache, which lies below this folder, finds the disk full
+
 
 def folder() -> Path:
-    """CLNET_CACHE, else clnet's folder among the user's caches; it need not exist."""
-    chosen = os.environ.get("CLNET_CACHE")
-    if chosen:
-        return Path(chosen)
-    import platformdirs  # here: it costs an import 20 ms, and a run with CLNET_CACHE never needs it
+    """CLNET_CACHE, else clnet's folder among the user's caches; if it takes nothing, one that ends with the process."""
+    path = Path(os.environ.get("CLNET_CACHE") or platformdirs.user_cache_dir("clnet", appauthor=False))
+    return path if takes(path) else _temporary()
 
-    return Path(platformdirs.user_cache_dir("clnet", appauthor=False))
+
+def takes(path: Path) -> bool:
+    """The folder is there, or could be made, can be written and has room."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        return os.access(path, os.W_OK | os.X_OK) and shutil.disk_usage(path).free >= ROOM
+    except OSError:
+        return False
+
+
+@functools.cache
+def _temporary() -> Path:
+    path = Path(tempfile.mkdtemp(prefix="clnet-"))
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    return path
 
 
 def read(name: str) -> bytes | None:

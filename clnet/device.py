@@ -1,14 +1,12 @@
-"""Device: one OpenCL device with its facts, its context, its queues and what others keep for as long as it lives."""
+"""Device: one OpenCL device with its context, its queues, its memory and what others keep for as long as it lives."""
 
 from __future__ import annotations
 
 import os
-import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any, Literal, TypeVar, cast
 from weakref import WeakValueDictionary
@@ -17,6 +15,7 @@ import numpy as np
 import pyopencl as cl
 
 from clnet.errors import ArgumentError, DeviceMemoryError, NoDeviceError
+from clnet.facts import Facts
 
 T = TypeVar("T")
 
@@ -25,43 +24,6 @@ THREE_WAYS = """There are three ways to get one:
   pip install "clnet[cpu]"     PoCL, runs on the processor (x86-64 Linux)
   pip install "clnet[intel]"   Intel's CPU runtime
   a driver of the system's:    Debian's pocl-opencl-icd or mesa-opencl-icd, or your GPU vendor's (NVIDIA, AMD, Intel)"""
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What the driver says of a device. Sizes are bytes; `vector_width` is native floats in a register, 1 on a GPU."""
-
-    units: int
-    memory: int
-    max_allocation: int
-    local_memory: int
-    max_work_group: int
-    float16: bool
-    float64: bool
-    vector_width: int
-    alignment: int
-    driver: str
-    version: str
-    vendor: str
-
-    @classmethod
-    def of(cls, device: cl.Device) -> Facts:
-        extensions = device.extensions.split()
-        is_cpu = bool(device.type & cl.device_type.CPU)
-        return cls(
-            units=device.max_compute_units,
-            memory=device.global_mem_size,
-            max_allocation=device.max_mem_alloc_size,
-            local_memory=device.local_mem_size,
-            max_work_group=device.max_work_group_size,
-            float16="cl_khr_fp16" in extensions,
-            float64="cl_khr_fp64" in extensions,
-            vector_width=max(1, device.native_vector_width_float) if is_cpu else 1,
-            alignment=device.mem_base_addr_align // 8,
-            driver=device.driver_version.strip(),
-            version=re.sub(r"^OpenCL \d+\.\d+ ?", "", device.platform.version).strip(),  # what the driver adds
-            vendor=device.vendor.strip(),
-        )
 
 
 class Device:
@@ -80,8 +42,9 @@ class Device:
         self._lock = threading.RLock()
         self._held: dict[Hashable, Any] = {}
         self._given_context, self._given_queue = context, queue
-        if context is not None:
-            _known[context.int_ptr] = self
+        for handle in (context, queue):
+            if handle is not None:
+                _known.setdefault(handle.int_ptr, self)
 
     def __repr__(self) -> str:
         platform = "PoCL" if self.platform == "Portable Computing Language" else self.platform
@@ -94,7 +57,7 @@ class Device:
 
     @cached_property
     def queue(self) -> cl.CommandQueue:
-        """All cores, in order. A queue that the user handed over is used as it is."""
+        """All cores, in order; the user's own where one was handed over."""
         return self.cache("queue", lambda: self._given_queue or self._make_queue(self.cl_device))
 
     @cached_property
@@ -121,13 +84,11 @@ class Device:
 
     def cache(self, key: Hashable, make: Callable[[], T]) -> T:
         """What `make` gave for this key the first time; one thread makes, the others wait."""
-        try:
-            return cast("T", self._held[key])
-        except KeyError:
+        if key not in self._held:
             with self._lock:
                 if key not in self._held:
                     self._held[key] = make()
-                return cast("T", self._held[key])
+        return cast("T", self._held[key])
 
     def allocate(self, nbytes: int) -> cl.Buffer:
         """A new buffer of device memory, counted in `allocations` and `allocated_bytes`."""
@@ -156,7 +117,7 @@ class Device:
 
     def _make_context(self) -> cl.Context:
         context = self._given_context or cl.Context([self.cl_device, *_serial_siblings(self.cl_device)])
-        _known[context.int_ptr] = self
+        _known.setdefault(context.int_ptr, self)
         return context
 
     def _make_queue(self, cl_device: cl.Device) -> cl.CommandQueue:
@@ -188,7 +149,7 @@ _OUT_OF_MEMORY = {
     cl.status_code.OUT_OF_HOST_MEMORY,
     cl.status_code.INVALID_BUFFER_SIZE,
 }
-# Which Device a context or queue belongs to, by handle: a Device holds both, so a handle here is never a stale one.
+# The Device of a context or queue, by its handle: the Device keeps both alive, so no handle here is ever a stale one.
 _known: WeakValueDictionary[int, Device] = WeakValueDictionary()
 
 
@@ -198,10 +159,7 @@ def devices() -> list[Device]:
     Asks the drivers anew at each call. The same device is the same object each time.
     """
     found = [_listed(d) for p in _platforms() for d in _list(p)]
-    for (_, name), count in Counter((d.platform, d.name) for d in found).items():
-        if count > 1:
-            for number, twin in enumerate([d for d in found if d.name == name], 1):
-                twin.name = f"{name} #{number}"
+    _tell_apart(found)
     return sorted(found, key=_rank)
 
 
@@ -229,6 +187,14 @@ def device(which: object = None) -> Device:
     return _at(found, int(which)) if isinstance(which, int) or which.isdigit() else _named(found, which)
 
 
+def _tell_apart(found: list[Device]) -> None:
+    """Two cards of one name become `name #1` and `name #2`."""
+    for (platform, name), count in Counter((d.platform, d.name) for d in found).items():
+        twins = [d for d in found if (d.platform, d.name) == (platform, name)] if count > 1 else []
+        for number, twin in enumerate(twins, 1):
+            twin.name = f"{name} #{number}"
+
+
 def _at(found: list[Device], index: int) -> Device:
     if not 0 <= index < len(found):
         raise NoDeviceError(f"device: got index {index}, there are {len(found)}: {found}")
@@ -237,8 +203,7 @@ def _at(found: list[Device], index: int) -> Device:
 
 def _named(found: list[Device], part: str) -> Device:
     wanted = part.strip().casefold()
-    by_rank = zip(*(_names(candidate) for candidate in found), strict=True)
-    for names in by_rank:
+    for names in zip(*map(_names, found), strict=True):  # all platforms first, then all drivers, ...
         for candidate, name in zip(found, names, strict=True):
             if wanted in name.casefold():
                 return candidate
@@ -260,33 +225,34 @@ def _platforms() -> list[cl.Platform]:
 def _list(platform: cl.Platform) -> list[cl.Device]:
     try:
         listed = platform.get_devices(cl.device_type.CPU | cl.device_type.GPU)
-        return [d for d in listed if d.available and d.compiler_available and not _is_lone_serial(d, listed)]
     except cl.Error:  # clover lists a platform without devices and fails when asked
         return []
+    return _parallel([d for d in listed if d.available and d.compiler_available])
 
 
-def _is_serial(device: cl.Device) -> bool:
-    return device.name.startswith("basic") and "PoCL" in device.version
+def _is_serial(device: cl.Device) -> bool:  # from PoCL 4 on `basic` is called cpu-minimal
+    return "pocl" in device.version.lower() and device.name.startswith(("basic", "cpu-minimal"))
 
 
-def _is_lone_serial(device: cl.Device, listed: list[cl.Device]) -> bool:
-    return _is_serial(device) and any(not _is_serial(d) for d in listed)
+def _parallel(devices: list[cl.Device]) -> list[cl.Device]:
+    """Without PoCL's single-core device, unless that is all there is."""
+    return [d for d in devices if not _is_serial(d)] or devices
 
 
 def _serial_siblings(device: cl.Device) -> list[cl.Device]:
-    if "PoCL" not in device.version or _is_serial(device) or not device.type & cl.device_type.CPU:
+    if _is_serial(device) or not device.type & cl.device_type.CPU:
         return []
     return [d for d in device.platform.get_devices() if _is_serial(d)]
 
 
-def _rank(device: Device) -> tuple[bool, bool, int, bool, bool]:
-    is_pocl = device.platform == "Portable Computing Language"
+def _rank(device: Device) -> tuple[bool | int, ...]:
+    facts = device.facts
     return (
         "Oclgrind" in device.platform,
         device.kind != "gpu",
-        -device.facts.units,
-        device.facts.driver != PYPI_POCL,
-        not is_pocl,
+        -facts.units,
+        facts.driver != PYPI_POCL,
+        "PoCL" not in facts.version,
     )
 
 
@@ -298,13 +264,8 @@ def _listed(cl_device: cl.Device) -> Device:
 def _adopt_queue(queue: cl.CommandQueue) -> Device:
     if queue.properties & cl.command_queue_properties.OUT_OF_ORDER_EXEC_MODE_ENABLE:
         raise ArgumentError("device: the queue is out of order, clnet wants one in order")
-    known = _known.get(queue.int_ptr)
-    if known is None:
-        known = Device(queue.device, context=queue.context, queue=queue)
-        _known[queue.int_ptr] = known
-    return known
+    return _known.get(queue.int_ptr) or Device(queue.device, context=queue.context, queue=queue)
 
 
 def _adopt_context(context: cl.Context) -> Device:
-    parallel = [d for d in context.devices if not _is_serial(d)]
-    return _known.get(context.int_ptr) or Device((parallel or context.devices)[0], context=context)
+    return _known.get(context.int_ptr) or Device(_parallel(context.devices)[0], context=context)

@@ -41,7 +41,7 @@ def build(device: Device, source: str, *, name: str = "", queue: cl.CommandQueue
     # For one device alone: PoCL compiles again for `basic`, 0.45 s for the first program and 0.1 s for each other.
     # Most of what a program costs there is 100 ms of headers: nine kernels in one text take 0.8 s, in nine texts 1.8 s.
     target = (queue or device.active).device
-    return device.cache(("program", target, source), lambda: _build(device.context, target, source, name))
+    return device.cache(("program", target, source), lambda: _quietly(device.context, target, source, name))
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,12 @@ def enqueue(queue: cl.CommandQueue, bound: Bound) -> None:
     cl.enqueue_nd_range_kernel(queue, bound.kernel, bound.global_size, bound.local_size)
 
 
+def _quietly(context: cl.Context, target: cl.Device, source: str, name: str) -> cl.Program:
+    with warnings.catch_warnings():  # pyopencl warns of a log without an error, and of what `_from_source` does
+        warnings.simplefilter("ignore")
+        return _build(context, target, source, name)
+
+
 def _build(context: cl.Context, target: cl.Device, source: str, name: str) -> cl.Program:
     if has_src_build_cache(target):
         # PoCL and NVIDIA keep what they built. Taking binaries from PoCL compiles each kernel again, 40-220 ms, and
@@ -108,16 +114,14 @@ def _build(context: cl.Context, target: cl.Device, source: str, name: str) -> cl
 
 
 def _from_source(context: cl.Context, target: cl.Device, source: str, name: str) -> cl.Program:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a log without an error; and `int_ptr`: we mean to leave pyopencl's cache out
-        program = cl.Program(context, source)
-        program.int_ptr  # noqa: B018
-        try:
-            program.build(devices=[target])
-        except cl.Error as error:
-            log = program.get_build_info(target, cl.program_build_info.LOG).strip()  # type: ignore[no-untyped-call]
-            what = f"kernel {name!r}" if name else "a program"
-            raise BuildError(f"{what} does not compile on {target.name.strip()}:", log=log or str(error)) from error
+    program = cl.Program(context, source)
+    program.int_ptr  # noqa: B018  (pyopencl leaves its own cache out where a program was asked for its handle)
+    try:
+        program.build(devices=[target])
+    except cl.Error as error:
+        log = program.get_build_info(target, cl.program_build_info.LOG).strip()  # type: ignore[no-untyped-call]
+        what = f"kernel {name!r}" if name else "a program"
+        raise BuildError(f"{what} does not compile on {target.name.strip()}:", log=log or str(error)) from error
     return program
 
 

@@ -1,0 +1,46 @@
+"""Facts: what a driver says of its device."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import pyopencl as cl
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Sizes in bytes; `vector_width` is the floats of a register (16 with AVX-512, 8 with AVX2, 4 with NEON), 1 on a GPU."""
+
+    units: int
+    memory: int
+    max_allocation: int
+    local_memory: int
+    max_work_group: int
+    float16: bool
+    float64: bool
+    vector_width: int
+    alignment: int
+    driver: str
+    version: str
+    vendor: str
+
+    @classmethod
+    def of(cls, device: cl.Device) -> Facts:
+        """Ask the driver."""
+        extensions = device.extensions.split()
+        is_cpu = bool(device.type & cl.device_type.CPU)
+        return cls(
+            units=device.max_compute_units,
+            memory=device.global_mem_size,
+            max_allocation=device.max_mem_alloc_size,
+            local_memory=device.local_mem_size,
+            max_work_group=device.max_work_group_size,
+            float16="cl_khr_fp16" in extensions,
+            float64="cl_khr_fp64" in extensions,
+            vector_width=max(1, device.native_vector_width_float) if is_cpu else 1,
+            alignment=device.mem_base_addr_align // 8,
+            driver=device.driver_version.strip(),
+            version=re.sub(r"^OpenCL \d+\.\d+ ?", "", device.platform.version).strip(),  # what the driver adds
+            vendor=device.vendor.strip(),
+        )
