@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, cached_property
 from typing import Any, Literal, TypeVar, cast
@@ -222,7 +222,7 @@ def _platforms() -> list[cl.Platform]:
         return []
 
 
-def _list(platform: cl.Platform) -> list[cl.Device]:
+def _list(platform: cl.Platform) -> Sequence[cl.Device]:
     try:
         listed = platform.get_devices(cl.device_type.CPU | cl.device_type.GPU)
     except cl.Error:  # clover lists a platform without devices and fails when asked
@@ -234,7 +234,7 @@ def _is_serial(device: cl.Device) -> bool:  # from PoCL 4 on `basic` is called c
     return "pocl" in device.version.lower() and device.name.startswith(("basic", "cpu-minimal"))
 
 
-def _parallel(devices: list[cl.Device]) -> list[cl.Device]:
+def _parallel(devices: Sequence[cl.Device]) -> Sequence[cl.Device]:
     """Without PoCL's single-core device, unless that is all there is."""
     return [d for d in devices if not _is_serial(d)] or devices
 

@@ -10,7 +10,7 @@ import pyopencl as cl
 
 @dataclass(frozen=True)
 class Facts:
-    """Sizes in bytes; `vector_width` is the floats of a register (16 with AVX-512, 8 with AVX2, 4 with NEON), 1 on a GPU."""
+    """Sizes in bytes; `vector_width` is floats in a register (AVX-512: 16, AVX2: 8, NEON: 4), 1 on a GPU."""
 
     units: int
     memory: int
