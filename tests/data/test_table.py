@@ -154,3 +154,8 @@ def test_noise_is_a_data_error_or_a_table(tmp_path_factory, content):
         return
     assert np.isfinite(t.x).all()
     assert len(t.x) == len(t.y)
+
+
+def test_a_named_target_implies_a_header(table):
+    t = table("1,2\n3,4.5\n", target="2", header=False)
+    assert (t.features, t.x.tolist(), t.y.tolist()) == (("1",), [[3]], [[4.5]])
