@@ -15,7 +15,7 @@ from pyopencl.characterize import has_src_build_cache
 
 from clnet import cache as disk
 from clnet.device import Device
-from clnet.errors import BuildError
+from clnet.errors import ArgumentError, BuildError
 
 _HERE = Path(__file__).parent
 
@@ -34,13 +34,13 @@ def define(**parameters: int | float | str) -> str:
 
 
 def build(device: Device, source: str, *, name: str = "", queue: cl.CommandQueue | None = None) -> cl.Program:
-    """The program of this text, built once for the device behind `queue` (default: the active one).
+    """The program of this text, built once for the OpenCL device behind `queue` (default: `device.queue`) and no other.
 
-    Only kernels enqueued there can be taken from it. Raises BuildError with the compiler's log.
+    Raises BuildError with the compiler's log.
     """
     # For one device alone: PoCL compiles again for `basic`, 0.45 s for the first program and 0.1 s for each other.
     # Most of what a program costs there is 100 ms of headers: nine kernels in one text take 0.8 s, in nine texts 1.8 s.
-    target = (queue or device.active).device
+    target = (queue or device.queue).device
     return device.cache(("program", target, source), lambda: _quietly(device.context, target, source, name))
 
 
@@ -65,6 +65,7 @@ class Bound:
     kernel: cl.Kernel
     global_size: tuple[int, ...]
     local_size: tuple[int, ...] | None
+    queue: cl.CommandQueue
 
 
 def bind(
@@ -74,7 +75,8 @@ def bind(
     *,
     queue: cl.CommandQueue | None = None,
 ) -> Bound:
-    """A kernel of the launch's program, built for `queue` (default: the active one), its slots filled by `buffer`."""
+    """A kernel of the launch's program for `queue` (default: `device.queue`), its slots filled by `buffer`."""
+    queue = queue or device.queue
     program = build(device, launch.source, name=launch.name, queue=queue)
     try:
         kernel = cl.Kernel(program, launch.name)
@@ -85,11 +87,13 @@ def bind(
         ) from error
     for index, argument in enumerate(launch.arguments):
         kernel.set_arg(index, argument if isinstance(argument, np.generic) else buffer(argument))
-    return Bound(kernel, launch.global_size, launch.local_size)
+    return Bound(kernel, launch.global_size, launch.local_size, queue)
 
 
 def enqueue(queue: cl.CommandQueue, bound: Bound) -> None:
-    """Start it and return at once: 1-3 us, where `kernel(queue, ...)` takes 13-19."""
+    """Start it and return at once: 1-3 us, where `kernel(queue, ...)` takes 13-19. On the queue it was bound for."""
+    if queue is not bound.queue:
+        raise ArgumentError("enqueue: the kernel was bound for another queue")  # PoCL would end the process
     cl.enqueue_nd_range_kernel(queue, bound.kernel, bound.global_size, bound.local_size)
 
 
