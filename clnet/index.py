@@ -1,0 +1,152 @@
+"""Where in an array an element lies: index arithmetic that is simplified before it becomes OpenCL C.
+
+An index is a tuple of expressions, one an axis. Kernels loop over variables; reshapes, broadcasts and transposes only
+rewrite indices, so that a fused kernel reads each element from where it lies and copies nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+
+class Expr:
+    """An integer that a kernel computes."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Var(Expr):
+    """A loop variable (or any C expression) `name`, with values 0..extent-1."""
+
+    name: str
+    extent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Part(Expr):
+    """whole / divisor % extent: one axis of a variable that runs over several merged ones."""
+
+    whole: Var
+    divisor: int
+    extent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Flat(Expr):
+    """Row-major position of several axes: parts[-1] + extents[-1] * (parts[-2] + ...)."""
+
+    parts: tuple[Expr, ...]
+    extents: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Shifted(Expr):
+    """start + step * inner."""
+
+    inner: Expr
+    start: int
+    step: int
+
+
+Index = tuple[Expr, ...]
+ZERO = Var("0", 1)
+
+
+def flatten(index: Sequence[Expr], extents: Sequence[int]) -> Expr:
+    """The row-major position of an index; the inverse of `unflatten`."""
+    merged: list[tuple[Expr, int]] = []
+    for expr, extent in zip(index, extents, strict=True):
+        if extent == 1:
+            continue
+        joined = _join(merged[-1], (expr, extent)) if merged else None
+        if joined:
+            merged[-1] = joined
+        else:
+            merged.append((expr, extent))
+    if not merged:
+        return ZERO
+    if len(merged) == 1:
+        return merged[0][0]
+    return Flat(tuple(expr for expr, _ in merged), tuple(extent for _, extent in merged))
+
+
+def _join(left: tuple[Expr, int], right: tuple[Expr, int]) -> tuple[Expr, int] | None:
+    """Two neighbouring parts of one variable as one part, or as the variable itself."""
+    (a, _), (b, _) = left, right
+    if not (isinstance(a, Part) and isinstance(b, Part) and a.whole == b.whole and a.divisor == b.divisor * b.extent):
+        return None
+    extent = a.extent * b.extent
+    return (a.whole if extent == a.whole.extent else Part(a.whole, b.divisor, extent)), extent
+
+
+def unflatten(position: Expr, extents: Sequence[int]) -> Index:
+    """The index of a row-major position in an array of this shape."""
+    real = [extent for extent in extents if extent != 1]
+    if len(real) <= 1:
+        found: Iterable[Expr] = [position] * len(real)
+    elif isinstance(position, Flat) and list(position.extents) == real:
+        found = position.parts
+    else:
+        found = _split(position, real)
+    remaining = iter(found)
+    return tuple(ZERO if extent == 1 else next(remaining) for extent in extents)
+
+
+def _split(position: Expr, extents: Sequence[int]) -> list[Expr]:
+    whole, outer = (position.whole, position.divisor) if isinstance(position, Part) else (position, 1)
+    total = math.prod(extents)
+    if not isinstance(whole, Var):
+        whole = Var(code(whole, str), total)
+    divisors = [outer * math.prod(extents[axis + 1 :]) for axis in range(len(extents))]
+    return [Part(whole, divisor, extent) for divisor, extent in zip(divisors, extents, strict=True)]
+
+
+def reshape(index: Index, shape: Sequence[int], into: Sequence[int]) -> Index:
+    """The index in an array of shape `into` of the element that lies at `index` in its reshaped form `shape`.
+
+    Axes are matched in blocks of equal products, so that a reshape that only adds, drops or merges some axes leaves
+    the others as they are.
+    """
+    result: list[Expr] = []
+    taken, start = 0, 0
+    for stop in range(1, len(into) + 1):
+        block = into[start:stop]
+        goal, product, end = math.prod(block), 1, taken
+        while product < goal and end < len(shape):
+            product *= shape[end]
+            end += 1
+        if product == goal:
+            result += unflatten(flatten(index[taken:end], shape[taken:end]), block)
+            taken, start = end, stop
+    return tuple(result)
+
+
+def is_split(expr: Expr) -> bool:
+    """Whether computing it takes a division."""
+    if isinstance(expr, Flat):
+        return any(is_split(part) for part in expr.parts)
+    if isinstance(expr, Shifted):
+        return is_split(expr.inner)
+    return isinstance(expr, Part) or (isinstance(expr, Var) and "/" in expr.name)
+
+
+def code(expr: Expr, size: Callable[[int], str]) -> str:
+    """The expression in OpenCL C; `size` names the extents, so that one kernel can serve many shapes."""
+    if isinstance(expr, Var):
+        return expr.name
+    if isinstance(expr, Shifted):
+        inner = code(expr.inner, size)
+        scaled = inner if expr.step == 1 else f"{size(expr.step)} * {inner}"
+        return f"({size(expr.start)} + {scaled})" if expr.start else f"({scaled})"
+    if isinstance(expr, Part):
+        quotient = expr.whole.name if expr.divisor == 1 else f"{expr.whole.name} / {size(expr.divisor)}"
+        leading = expr.divisor * expr.extent == expr.whole.extent
+        return f"({quotient})" if leading else f"({quotient} % {size(expr.extent)})"
+    assert isinstance(expr, Flat)
+    text = code(expr.parts[0], size)
+    for part, extent in zip(expr.parts[1:], expr.extents[1:], strict=True):
+        text = f"({text} * {size(extent)} + {code(part, size)})"
+    return text

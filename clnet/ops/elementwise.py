@@ -1,0 +1,324 @@
+"""Elementwise arithmetic, comparison and choice, with NumPy's broadcasting; ops of the user's own.
+
+Numbers take the dtype of the tensors beside them. Tensors of two dtypes meet in the wider one, integers beside floats
+in the float's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from clnet.compiled import eager
+from clnet.errors import ArgumentError, DTypeError, ShapeError
+from clnet.graph import Broadcast, Constant, Emitter, Node, Pointwise, Spec, View
+from clnet.index import Index
+from clnet.tensor import C_TYPES, Tensor
+from clnet.trace import apply, as_node, current
+
+Number = bool | int | float
+Operand = Tensor | Number
+Rule = Callable[..., Sequence[Tensor | None]]  # (inputs..., result, its gradient) -> gradients of the inputs
+
+
+@dataclass(frozen=True)
+class Elementwise(Pointwise):
+    """result[i] = text(inputs[i]...): `text` is C with {0}, {1} for the inputs, all of one shape.
+
+    `libraries`: files of kernels_cl/ or definitions that it needs; `result`: dtype, None for that of the first
+    `floats` inputs; `rule` gives gradients as expressions over ops.
+    """
+
+    title: str
+    text: str
+    rule: Rule | None = field(default=None, compare=False)
+    libraries: tuple[str, ...] = ("math.cl",)
+    result: np.dtype[Any] | None = None
+    fold: Callable[..., Any] | None = field(default=None, compare=False)
+    unit: float | None = None  # x op unit is x
+
+    @property
+    def name(self) -> str:
+        return self.title
+
+    def infer(self, *inputs: Spec) -> Spec:
+        return Spec(inputs[0].shape, self.result or inputs[-1].dtype)
+
+    def simplify(self, inputs: tuple[Node, ...]) -> Node | None:
+        numbers = [_number(node) for node in inputs]
+        if self.fold is not None and all(number is not None for number in numbers):
+            trace = current()
+            assert trace is not None
+            with np.errstate(all="ignore"):
+                return trace.filled(self.fold(*numbers), inputs[0].shape, self.result or inputs[-1].dtype)
+        if self.unit is not None and numbers[-1] == self.unit:
+            return inputs[0]
+        commutes = self.title in ("add", "multiply")
+        return inputs[1] if self.unit is not None and commutes and numbers[0] == self.unit else None
+
+    def emit(self, node: Node, index: Index, emitter: Emitter) -> str:
+        for library in self.libraries:
+            emitter.define(library)
+        return self.text.format(*(emitter.value(source, index) for source in node.inputs))
+
+    def gradient(self, node: Node, dy: Tensor) -> Sequence[Tensor | None]:
+        return [None] * len(node.inputs) if self.rule is None else self.rule(*node.inputs, node, dy)
+
+
+def _number(node: Node) -> Any:
+    """The value of a node that is one number everywhere, else None."""
+    while isinstance(node.op, Broadcast | View):
+        node = node.inputs[0]
+    return node.op.value if isinstance(node.op, Constant) else None
+
+
+def common_dtype(tensors: Sequence[Any], who: str) -> np.dtype[Any]:
+    """The dtype in which tensors meet."""
+    kinds = [value.dtype for value in tensors if isinstance(value, (Tensor, np.ndarray))]
+    if not kinds:
+        raise ArgumentError(f"{who}: got no tensor among its arguments; use clnet.tensor(array)")
+    floats = [kind for kind in kinds if kind.kind == "f"]
+    found: np.dtype[Any] = np.result_type(*(floats or kinds))
+    return found
+
+
+def operands(who: str, *values: Any, floating: bool = False) -> list[Node]:
+    """Values as nodes of one dtype and one shape. `floating`: integers become float32 first."""
+    dtype = common_dtype(values, who)
+    fractional = any(isinstance(value, float) for value in values)
+    if dtype.kind != "f" and (floating or fractional):
+        dtype = np.dtype(np.float32)
+    like = next(value for value in values if isinstance(value, (Tensor, np.ndarray)))
+    nodes = [convert(as_node(value, _like(dtype, like)), dtype) for value in values]
+    return aligned(who, nodes)
+
+
+def _like(dtype: np.dtype[Any], value: Any) -> Any:
+    """Something that has this dtype, for numbers to take."""
+    return Spec(value.shape, dtype)
+
+
+def aligned(who: str, nodes: Sequence[Node]) -> list[Node]:
+    """Nodes broadcast to one shape."""
+    try:
+        shape = np.broadcast_shapes(*(node.shape for node in nodes))
+    except ValueError as error:
+        shapes = " and ".join(str(node.shape) for node in nodes)
+        raise ShapeError(f"{who}: shapes {shapes} do not broadcast together") from error
+    return [apply(Broadcast(shape), node) for node in nodes]
+
+
+def convert(node: Node, dtype: np.dtype[Any]) -> Node:
+    """The node in another dtype, as C converts."""
+    if node.dtype == dtype:
+        return node
+    text = "{0} != 0" if dtype == np.bool_ else f"({C_TYPES[dtype]}){{0}}"
+    return apply(Elementwise("cast", text, _cast_rule, (), dtype, _fold_cast(dtype)), node)
+
+
+def _fold_cast(dtype: np.dtype[Any]) -> Callable[[Any], Any]:
+    return lambda value: dtype.type(value)
+
+
+def _cast_rule(x: Node, y: Node, dy: Tensor) -> list[Tensor | None]:
+    return [convert(as_node(dy), x.dtype) if x.dtype.kind == "f" else None]
+
+
+def _binary(title: str, text: str, rule: Rule | None, *, floating: bool = False, **more: Any) -> Any:
+    op = Elementwise(title, text, rule, **more)
+
+    def function(a: Operand, b: Operand) -> Tensor:
+        return apply(op, *operands(title, a, b, floating=floating))
+
+    return _named(function, title, f"{text.format('a', 'b')}, elementwise; shapes broadcast.")
+
+
+def _unary(title: str, text: str, rule: Rule | None, *, floating: bool = True, **more: Any) -> Any:
+    op = Elementwise(title, text, rule, **more)
+
+    def function(x: Tensor) -> Tensor:
+        return apply(op, *operands(title, x, floating=floating))
+
+    return _named(
+        function,
+        title,
+        f"{title} of each element; integers become float32 first." if floating else f"{title} of each element.",
+    )
+
+
+def _named(function: Callable[..., Tensor], title: str, doc: str) -> Callable[..., Tensor]:
+    """A public op under its own name."""
+    function.__name__ = function.__qualname__ = title
+    function.__doc__ = doc
+    return eager(function)
+
+
+BOOL = np.dtype(np.bool_)
+
+
+def _comparison(title: str, text: str) -> Any:
+    op = Elementwise(title, text, None, (), BOOL)
+
+    def function(a: Operand, b: Operand) -> Tensor:
+        return apply(op, *operands(title, a, b))
+
+    return _named(function, title, f"{text.format('a', 'b')} as bool, elementwise; shapes broadcast.")
+
+
+equal = _comparison("equal", "{0} == {1}")
+not_equal = _comparison("not_equal", "{0} != {1}")
+less = _comparison("less", "{0} < {1}")
+less_equal = _comparison("less_equal", "{0} <= {1}")
+greater = _comparison("greater", "{0} > {1}")
+greater_equal = _comparison("greater_equal", "{0} >= {1}")
+logical_and = _comparison("logical_and", "({0} != 0) & ({1} != 0)")
+logical_or = _comparison("logical_or", "({0} != 0) | ({1} != 0)")
+
+add = _binary("add", "{0} + {1}", lambda a, b, y, dy: [dy, dy], libraries=(), fold=np.add, unit=0)
+subtract = _binary("subtract", "{0} - {1}", lambda a, b, y, dy: [dy, -dy], libraries=(), fold=np.subtract, unit=0)
+multiply = _binary(
+    "multiply", "{0} * {1}", lambda a, b, y, dy: [dy * b, dy * a], libraries=(), fold=np.multiply, unit=1
+)
+divide = _binary(
+    "divide",
+    "{0} / {1}",
+    lambda a, b, y, dy: [dy / b, -(dy * y) / b],
+    floating=True,
+    libraries=(),
+    fold=np.divide,
+    unit=1,
+)
+maximum = _binary("maximum", "larger({0}, {1})", lambda a, b, y, dy: _shared(a, b, y, dy))
+minimum = _binary("minimum", "smaller({0}, {1})", lambda a, b, y, dy: _shared(a, b, y, dy))
+_power = _binary("pow", "pow({0}, {1})", lambda a, b, y, dy: _power_rule(a, b, y, dy), floating=True, libraries=())
+
+negative = _unary("negative", "-{0}", lambda x, y, dy: [-dy], floating=False, libraries=(), fold=np.negative)
+exp = _unary("exp", "exponential({0})", lambda x, y, dy: [dy * y])
+log = _unary("log", "logarithm({0})", lambda x, y, dy: [dy / x])
+log1p = _unary("log1p", "logarithm_of_one_plus({0})", lambda x, y, dy: [dy / (x + 1)])
+sqrt = _unary("sqrt", "root({0})", lambda x, y, dy: [dy * 0.5 / y], fold=np.sqrt)
+rsqrt = _unary("rsqrt", "1 / root({0})", lambda x, y, dy: [dy * -0.5 * y / x])
+tanh = _unary("tanh", "hyperbolic_tangent({0})", lambda x, y, dy: [dy * (1 - y * y)])
+erf = _unary("erf", "error_function({0})", lambda x, y, dy: [dy * 1.1283791670955126 * exp(-(x * x))])
+abs = _unary("abs", "magnitude({0})", lambda x, y, dy: [dy * sign(x)])
+floor = _unary("floor", "round_down({0})", None)
+sign: Any = _unary("sign", "({0} > 0) - ({0} < 0)", None, floating=False, libraries=())
+square = _unary("square", "{0} * {0}", lambda x, y, dy: [dy * 2 * x], floating=False, libraries=())
+isnan = _unary("isnan", "{0} != {0}", None, floating=False, libraries=(), result=BOOL)
+logical_not = _unary("logical_not", "{0} == 0", None, floating=False, libraries=(), result=BOOL)
+
+
+def _shared(a: Node, b: Node, y: Node, dy: Tensor) -> list[Tensor | None]:
+    """Where both are the result, each gets half."""
+    half = where(equal(a, b), dy * 0.5, dy)
+    return [where(equal(a, y), half, 0.0), where(equal(b, y), half, 0.0)]
+
+
+def _power_rule(a: Node, b: Node, y: Node, dy: Tensor) -> list[Tensor | None]:
+    logs = log(where(a > 0, a, 1.0))
+    return [dy * b * _power(a, b - 1), dy * y * logs]
+
+
+@eager
+def pow(x: Operand, exponent: Operand) -> Tensor:
+    """x ** exponent, elementwise; shapes broadcast. 2, 1, 0.5, -0.5 and -1 are computed without a power."""
+    special: dict[float, Callable[[Any], Tensor]] = {
+        2: square,
+        1: lambda base: convert(as_node(base), base.dtype),
+        0.5: sqrt,
+        -0.5: rsqrt,
+        -1: lambda base: divide(1, base),
+    }
+    if isinstance(exponent, (int, float)) and exponent in special and isinstance(x, Tensor):
+        return special[exponent](x)
+    return _power(x, exponent)  # type: ignore[no-any-return]
+
+
+_where = Elementwise(
+    "where",
+    "{0} ? {1} : {2}",
+    lambda c, a, b, y, dy: [None, where(c, dy, 0.0), where(c, 0.0, dy)],
+    (),
+)
+
+
+@eager
+def where(condition: Tensor, a: Operand, b: Operand) -> Tensor:
+    """a where the condition holds, b elsewhere; shapes broadcast."""
+    values = [value for value in (a, b) if isinstance(value, (Tensor, np.ndarray))]
+    if values:
+        chosen = operands("where", a, b)
+    else:
+        chosen = [as_node(value, _like(np.dtype(np.float32), condition)) for value in (a, b)]
+    return apply(_where, *aligned("where", [as_node(condition), *chosen]))
+
+
+@eager
+def clip(x: Tensor, low: Operand, high: Operand) -> Tensor:
+    """min(max(x, low), high), elementwise; shapes broadcast."""
+    limited: Tensor = minimum(maximum(x, low), high)
+    return limited
+
+
+@eager
+def cast(x: Tensor, dtype: Any) -> Tensor:
+    """x in another dtype: floats lose their fraction in integers, everything but 0 is True in bool."""
+    kind = np.dtype(dtype)
+    if kind not in C_TYPES:
+        raise DTypeError(f"cast: got dtype {kind}, wanted one of {', '.join(map(str, C_TYPES))}")
+    return convert(as_node(x), kind)
+
+
+@dataclass(frozen=True)
+class Stop(Pointwise):
+    """x, of which gradients see nothing."""
+
+    inline = True
+
+    def infer(self, *inputs: Spec) -> Spec:
+        return inputs[0]
+
+    def emit(self, node: Node, index: Index, emitter: Emitter) -> str:
+        return emitter.value(node.inputs[0], index)
+
+
+@eager
+def stop_gradient(x: Tensor) -> Tensor:
+    """x, as a constant for gradients."""
+    return apply(Stop(), as_node(x))
+
+
+def elementwise(name: str, expression: str, derivative: str | None = None) -> Callable[[Tensor], Tensor]:
+    """An op of one's own: y = expression(x), C over `x`; dx = derivative(x, y, dy), C over `x`, `y` and `dy`.
+
+    `elementwise("softsign", "x / (1 + fabs(x))", "dy / ((1 + fabs(x)) * (1 + fabs(x)))")`. Both may use every builtin
+    of OpenCL C. Without a derivative its gradient is an error, as is a second derivative.
+    """
+    if not name.isidentifier():
+        raise ArgumentError(f"elementwise: got the name {name!r}, wanted an identifier")
+
+    def no_gradient(*_: Any) -> Sequence[Tensor | None]:
+        raise ArgumentError(f"{name}: has no derivative of this order; give one as an expression over ops")
+
+    def rule(x: Node, y: Node, dy: Tensor) -> list[Tensor | None]:
+        if derivative is None:
+            no_gradient()
+        return [apply(_own(f"{name}_backward", str(derivative), ("x", "y", "dy"), x.dtype, no_gradient), x, y, dy)]
+
+    def function(x: Tensor) -> Tensor:
+        (node,) = operands(name, x, floating=True)
+        return apply(_own(name, expression, ("x",), node.dtype, rule), node)
+
+    return _named(function, name, f"y = {expression}, elementwise.")
+
+
+def _own(name: str, expression: str, arguments: Sequence[str], dtype: np.dtype[Any], rule: Rule) -> Elementwise:
+    """A user's expression as a C function of its own."""
+    kind = C_TYPES[dtype]
+    parameters = ", ".join(f"const {kind} {argument}" for argument in arguments)
+    definition = f"static inline {kind} user_{name}({parameters}) {{ return {expression}; }}"
+    call = ", ".join(f"{{{position}}}" for position in range(len(arguments)))
+    return Elementwise(name, f"user_{name}({call})", rule, (definition,))

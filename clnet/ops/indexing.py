@@ -1,0 +1,175 @@
+"""Indexing by values: gather, one-hot, slices that start where a tensor says; sequences of integers.
+
+Indices come from the device, so kernels limit them to what is there instead of reading beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from clnet.compiled import eager
+from clnet.errors import DTypeError, ShapeError
+from clnet.graph import Emitter, Node, Pointwise, Spec
+from clnet.index import Index, Var
+from clnet.ops import reduction
+from clnet.ops.elementwise import equal, where
+from clnet.ops.shape import one_axis, reshape, transpose
+from clnet.tensor import Tensor
+from clnet.trace import apply, as_node
+
+
+def _limited(place: str, extent: int) -> Var:
+    """An index held inside an axis."""
+    return Var(f"({place} < 0 ? 0 : {place} < {extent} ? (int){place} : {extent - 1})", extent)
+
+
+def _check_indices(who: str, indices: Tensor) -> None:
+    if indices.dtype.kind not in "iu":
+        raise DTypeError(f"{who}: got indices of {indices.dtype}, wanted integers")
+
+
+@dataclass(frozen=True)
+class Gather(Pointwise):
+    """result[i..., j...] = x[indices[i...], j...]."""
+
+    inline = True
+
+    def infer(self, *inputs: Spec) -> Spec:
+        x, indices = inputs
+        return Spec((*indices.shape, *x.shape[1:]), x.dtype)
+
+    def emit(self, node: Node, index: Index, emitter: Emitter) -> str:
+        x, indices = node.inputs
+        place = emitter.value(indices, index[: indices.ndim])
+        return emitter.value(x, (_limited(place, x.shape[0]), *index[indices.ndim :]))
+
+    def gradient(self, node: Node, dy: Tensor) -> Sequence[Tensor | None]:
+        """dx[r] = sum of dy[i] where indices[i] = r: a reduction in a fixed order instead of a scatter."""
+        x, indices = node.inputs
+        rows = reshape(arange(x.shape[0]), (-1, 1, *(1 for _ in x.shape[1:])))
+        flat = reshape(indices, (1, -1, *(1 for _ in x.shape[1:])))
+        chosen = where(equal(rows, flat), reshape(dy, (1, -1, *x.shape[1:])), 0.0)
+        return [reduction.sum(chosen, axis=1), None]
+
+
+@eager
+def gather(x: Tensor, indices: Tensor, *, axis: int = 0) -> Tensor:
+    """Slices of x along an axis, one an index; the axis is replaced by the axes of `indices`.
+
+    Indices outside the axis take its first or last slice.
+    """
+    place = one_axis("gather", axis, x.ndim)
+    wanted = as_node(indices)
+    _check_indices("gather", wanted)
+    if not x.shape[place] and wanted.size:
+        raise ShapeError(f"gather: axis {axis} of shape {x.shape} has nothing to gather")
+    if place == 0:
+        return apply(Gather(), as_node(x), wanted)
+    front = transpose(x, (place, *(a for a in range(x.ndim) if a != place)))
+    found = apply(Gather(), as_node(front), wanted)
+    n = wanted.ndim
+    return transpose(found, (*range(n, n + place), *range(n), *range(n + place, found.ndim)))
+
+
+@dataclass(frozen=True)
+class DynamicSlice(Pointwise):
+    """result[i] = x[start + i], along the first axis."""
+
+    size: int
+    inline = True
+
+    def infer(self, *inputs: Spec) -> Spec:
+        return Spec((self.size, *inputs[0].shape[1:]), inputs[0].dtype)
+
+    def emit(self, node: Node, index: Index, emitter: Emitter) -> str:
+        x, start = node.inputs
+        place = f"({emitter.value(start, ())} + {emitter.code(index[:1], node.shape[:1])})"
+        return emitter.value(x, (_limited(place, x.shape[0]), *index[1:]))
+
+    def gradient(self, node: Node, dy: Tensor) -> Sequence[Tensor | None]:
+        x, start = node.inputs
+        return [apply(DynamicEmbed(x.shape[0]), dy, start), None]
+
+
+@dataclass(frozen=True)
+class DynamicEmbed(Pointwise):
+    """result[start + i] = x[i], 0 elsewhere: the gradient of `DynamicSlice`."""
+
+    extent: int
+    inline = True
+
+    def infer(self, *inputs: Spec) -> Spec:
+        return Spec((self.extent, *inputs[0].shape[1:]), inputs[0].dtype)
+
+    def emit(self, node: Node, index: Index, emitter: Emitter) -> str:
+        x, start = node.inputs
+        place = f"({emitter.code(index[:1], node.shape[:1])} - {emitter.value(start, ())})"
+        value = emitter.value(x, (_limited(place, x.shape[0]), *index[1:]))
+        return f"(({place} >= 0) & ({place} < {x.shape[0]})) ? {value} : {emitter.scalar(0, x.dtype)}"
+
+    def gradient(self, node: Node, dy: Tensor) -> Sequence[Tensor | None]:
+        x, start = node.inputs
+        return [apply(DynamicSlice(x.shape[0]), dy, start), None]
+
+
+@eager
+def dynamic_slice(x: Tensor, start: Tensor, size: int) -> Tensor:
+    """x[start : start + size] along the first axis, where `start` is an integer tensor of shape ().
+
+    Rows that would lie outside x are its first or last one.
+    """
+    first = as_node(start)
+    _check_indices("dynamic_slice", first)
+    if first.shape != () or not 0 <= size <= (x.shape[0] if x.ndim else 0):
+        raise ShapeError(f"dynamic_slice: got a start of shape {first.shape} and size {size} for shape {x.shape}")
+    return apply(DynamicSlice(size), as_node(x), first)
+
+
+@dataclass(frozen=True)
+class OneHot(Pointwise):
+    """result[i..., c] = 1 where labels[i...] = c, else 0."""
+
+    classes: int
+    dtype: np.dtype[Any]
+    inline = True
+
+    def infer(self, *inputs: Spec) -> Spec:
+        return Spec((*inputs[0].shape, self.classes), self.dtype)
+
+    def emit(self, node: Node, index: Index, emitter: Emitter) -> str:
+        (labels,) = node.inputs
+        found = emitter.value(labels, index[:-1])
+        return f"{found} == {emitter.code(index[-1:], node.shape[-1:])}"
+
+
+@eager
+def one_hot(labels: Tensor, classes: int, *, dtype: Any = np.float32) -> Tensor:
+    """1 at each label, 0 elsewhere, along a new last axis of `classes`; a label outside gives zeros."""
+    nodes = as_node(labels)
+    _check_indices("one_hot", nodes)
+    return apply(OneHot(int(classes), np.dtype(dtype)), nodes)
+
+
+@dataclass(frozen=True)
+class Arange(Pointwise):
+    """0, 1, ..., n - 1."""
+
+    n: int
+    dtype: np.dtype[Any]
+    inline = True
+
+    def infer(self, *inputs: Spec) -> Spec:
+        return Spec((self.n,), self.dtype)
+
+    def emit(self, node: Node, index: Index, emitter: Emitter) -> str:
+        return emitter.code(index, node.shape)
+
+
+@eager
+def arange(n: int, *, dtype: Any = np.int32, device: Any = None) -> Tensor:
+    """0, 1, ..., n - 1."""
+    return apply(Arange(int(n), np.dtype(dtype)))

@@ -1,0 +1,106 @@
+"""matmul: the matrix product, batched, with both transposes; `clnet.gemm` runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from clnet.compiled import eager
+from clnet.errors import DTypeError, ShapeError
+from clnet.graph import Broadcast, Contraction, Node, Spec, count
+from clnet.ops import reduction
+from clnet.ops.elementwise import common_dtype, convert
+from clnet.ops.shape import Transpose, reshape
+from clnet.tensor import Tensor
+from clnet.trace import apply, as_node
+
+
+@dataclass(frozen=True)
+class MatMul(Contraction):
+    """(..., m, k) times (..., k, n); a side without batch axes serves every batch."""
+
+    def infer(self, *inputs: Spec) -> Spec:
+        a, b = inputs
+        m = a.shape[-1] if self.transpose_a else a.shape[-2]
+        n = b.shape[-2] if self.transpose_b else b.shape[-1]
+        return Spec((*(a.shape[:-2] or b.shape[:-2]), m, n), a.dtype)
+
+    def gradient(self, node: Node, dy: Tensor) -> Sequence[Tensor | None]:
+        """dA = dY op(B)^T and dB = op(A)^T dY, each transposed where its operand was."""
+        a, b = node.inputs
+        da = (
+            _product(b, dy, self.transpose_b, True)
+            if self.transpose_a
+            else _product(dy, b, False, not self.transpose_b)
+        )
+        db = (
+            _product(dy, a, True, self.transpose_a)
+            if self.transpose_b
+            else _product(a, dy, not self.transpose_a, False)
+        )
+        return [_over_batches(da, a), _over_batches(db, b)]
+
+
+def _over_batches(gradient: Tensor, operand: Node) -> Tensor:
+    """The sum over batches, for a side that served all of them."""
+    extra = gradient.ndim - operand.ndim
+    return reduction.sum(gradient, axis=tuple(range(extra))) if extra else gradient
+
+
+def _product(a: Tensor, b: Tensor, transpose_a: bool, transpose_b: bool) -> Tensor:
+    """The node, with a transpose of the last two axes of an operand taken into its flag."""
+    (left, flip_a), (right, flip_b) = _untransposed(as_node(a)), _untransposed(as_node(b))
+    return apply(MatMul(transpose_a != flip_a, transpose_b != flip_b), left, right)
+
+
+def _untransposed(node: Node) -> tuple[Node, bool]:
+    last = node.ndim
+    swap = (*range(last - 2), last - 1, last - 2)
+    if isinstance(node.op, Transpose) and node.op.axes == swap:
+        return node.inputs[0], True
+    return node, False
+
+
+@eager
+def matmul(a: Tensor, b: Tensor, *, transpose_a: bool = False, transpose_b: bool = False) -> Tensor:
+    """a @ b over the last two axes, (..., m, k) by (..., k, n), each side transposed where asked.
+
+    First axes broadcast as in NumPy; a one-dimensional side is a row or a column, whose axis the result lacks.
+    """
+    dtype = common_dtype((a, b), "matmul")
+    if dtype.kind != "f":
+        raise DTypeError(f"matmul: got {dtype}, wanted float32 or float64; use ops.cast")
+    left, right = (convert(as_node(side), dtype) for side in (a, b))
+    if not left.ndim or not right.ndim:
+        raise ShapeError(f"matmul: shapes {left.shape} and {right.shape}: wanted one axis or more on both sides")
+    row, column = left.ndim == 1, right.ndim == 1
+    left = as_node(reshape(left, (1, -1) if not transpose_a else (-1, 1))) if row else left
+    right = as_node(reshape(right, (-1, 1) if not transpose_b else (1, -1))) if column else right
+    k, wanted = left.shape[-2 if transpose_a else -1], right.shape[-1 if transpose_b else -2]
+    if k != wanted:
+        raise ShapeError(f"matmul: shapes {a.shape} and {b.shape}: the left has {k} columns, the right {wanted} rows")
+    product = _batched(left, right, transpose_a, transpose_b)
+    shape = list(product.shape)
+    if column:
+        del shape[-1]
+    if row:
+        del shape[-1 if column else -2]
+    return reshape(product, shape)
+
+
+def _batched(a: Node, b: Node, transpose_a: bool, transpose_b: bool) -> Tensor:
+    """The product with first axes made equal; a stack of left sides on one right side becomes one tall product."""
+    if b.ndim == 2 and a.ndim > 2 and not transpose_a:
+        flat = _product(reshape(a, (-1, a.shape[-1])), b, False, transpose_b)
+        return reshape(flat, (*a.shape[:-1], flat.shape[-1]))
+    try:
+        batches = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    except ValueError as error:
+        raise ShapeError(f"matmul: batches {a.shape[:-2]} and {b.shape[:-2]} do not broadcast together") from error
+    a, b = (
+        side if count(side.shape[:-2]) == 1 and side.ndim == 2 else apply(Broadcast((*batches, *side.shape[-2:])), side)
+        for side in (a, b)
+    )
+    return _product(a, b, transpose_a, transpose_b)

@@ -1,0 +1,121 @@
+"""Random numbers from counters: a function of (seed, stream, counter, element), the same on every device.
+
+Nothing is stored: the backward pass computes a mask again. Source: Philox 4x32-10, see kernels_cl/random.cl.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from clnet.compiled import eager
+from clnet.errors import ArgumentError
+from clnet.graph import Emitter, Node, Pointwise, Spec
+from clnet.index import Index
+from clnet.ops.elementwise import convert, less, log, operands, sqrt, where
+from clnet.tensor import Tensor
+from clnet.trace import apply, as_node
+
+
+@dataclass(frozen=True)
+class Key:
+    """What random numbers are a function of, beside their place in the tensor.
+
+    `seed`: of a model or a run; `stream`: who asks (a layer's path as a number); `counter`: the step, a number or an
+    integer tensor of shape ().
+    """
+
+    seed: int
+    stream: int = 0
+    counter: Tensor | int = 0
+
+    def folded(self, number: int) -> Key:
+        """The key of another stream, for a second tensor of the same step."""
+        return Key(self.seed, (self.stream * 0x9E3779B1 + number + 1) & 0xFFFFFFFF, self.counter)
+
+
+@dataclass(frozen=True)
+class Random(Pointwise):
+    """What an element draws from its counter."""
+
+    shape: tuple[int, ...]
+    seed: int
+    stream: int
+    title: str
+
+    @property
+    def name(self) -> str:
+        return self.title
+
+    def infer(self, *inputs: Spec) -> Spec:
+        return Spec(self.shape, np.dtype(np.int32 if self.title == "permutation" else np.float32))
+
+    def emit(self, node: Node, index: Index, emitter: Emitter) -> str:
+        emitter.define("random.cl")
+        (counter,) = node.inputs
+        step = f"(uint){emitter.value(counter, ())}"
+        words = [
+            emitter.scalar(word & 0xFFFFFFFF, np.dtype(np.uint32)) for word in (self.stream, self.seed, self.seed >> 32)
+        ]
+        place = emitter.code(index, self.shape)
+        if self.title == "permutation":
+            size = emitter.scalar(self.shape[0], np.dtype(np.int32))
+            return f"permuted({place}, {size}, {step}, {', '.join(words)})"
+        return f"unit(philox((uint)({place}), {step}, {', '.join(words)}))"
+
+
+def _draw(title: str, shape: int | Sequence[int], key: Key) -> Node:
+    if not isinstance(key, Key):
+        raise ArgumentError(f"{title}: got key {key!r}, wanted an ops.Key(seed, stream, counter)")
+    wanted = (shape,) if isinstance(shape, int) else tuple(shape)
+    seed, stream = key.seed & 0xFFFFFFFFFFFFFFFF, key.stream & 0xFFFFFFFF
+    counter = convert(as_node(key.counter), np.dtype(np.int32))
+    return apply(Random(wanted, seed, stream, title), counter)
+
+
+@eager
+def random_uniform(shape: int | Sequence[int], *, key: Key, device: Any = None) -> Tensor:
+    """float32 uniform in [0, 1), in steps of 2^-24."""
+    return _draw("random_uniform", shape, key)
+
+
+@eager
+def random_normal(shape: int | Sequence[int], *, key: Key, device: Any = None) -> Tensor:
+    """float32 of mean 0 and deviation 1. Source: Box and Muller (1958)."""
+    radius = sqrt(log(1 - _draw("random_uniform", shape, key)) * -2.0)
+    angle = _draw("random_uniform", shape, key.folded(0)) * (2 * math.pi)
+    normal: Tensor = radius * cosine(angle)
+    return normal
+
+
+@eager
+def permutation(n: int, *, key: Key, device: Any = None) -> Tensor:
+    """0 .. n-1 in a random order, int32; each element is computed on its own."""
+    return _draw("permutation", n, key)
+
+
+@eager
+def dropout(x: Tensor, rate: float, *, key: Key) -> Tensor:
+    """x / (1 - rate) with probability 1 - rate, else 0. Source: Srivastava et al., JMLR 15 (2014)."""
+    if not 0 <= rate < 1:
+        raise ArgumentError(f"dropout: got rate {rate}, wanted 0 <= rate < 1")
+    (node,) = operands("dropout", x, floating=True)
+    if rate == 0:
+        return node
+    drawn = _draw("random_uniform", node.shape, key)
+    return where(less(drawn, rate), 0.0, node * (1 / (1 - rate)))
+
+
+def _cosine() -> Any:
+    from clnet.ops.elementwise import Elementwise
+
+    return Elementwise("cosine", "cos({0})", None, ())
+
+
+def cosine(x: Any) -> Any:
+    """cos x."""
+    return apply(_cosine(), x)

@@ -1,0 +1,255 @@
+"""Fusion: which nodes share a kernel.
+
+A group is one kernel: a map (each element on its own), a reduction with what feeds it and what is made of it, or a
+matrix product with its epilogue. A node joins the group of one of its inputs where it needs exactly the element that
+the group has at hand; else it starts a group. Joining changes no bit, because a kernel holds one statement an op.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from clnet.graph import Contraction, Leaf, Node, Pointwise, Reduction, View, count
+from clnet.index import Index, Var, reshape
+
+# A reduction takes in neighbours only where it still leaves work for every core, or there is little to share.
+SMALL, LANES = 1 << 14, 16
+
+
+@dataclass(eq=False)
+class Group:
+    """One kernel to be: `shape` is what it loops over, `axes` what it reduces, `anchor` its matrix product."""
+
+    shape: tuple[int, ...]
+    nodes: list[Node] = field(default_factory=list)
+    axes: tuple[int, ...] | None = None
+    parts: int = 1
+    anchor: Node | None = None
+    sources: set[int] = field(default_factory=set)  # ids of the nodes read from memory
+    after: set[Group] = field(default_factory=set)  # groups that have to run before it
+    outputs: list[Node] = field(default_factory=list)  # the nodes that it writes
+    members: set[int] = field(default_factory=set)  # ids of `nodes`
+
+    def add(self, node: Node) -> None:
+        """Take in a node."""
+        self.nodes.append(node)
+        self.members.add(id(node))
+
+    def reduces(self, node: Node) -> bool:
+        """Whether a node is the result of a reduction of this group."""
+        return isinstance(node.op, Reduction) and id(node) in self.members
+
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """Axes that are not reduced."""
+        return tuple(axis for axis in range(len(self.shape)) if axis not in (self.axes or ()))
+
+    @property
+    def kept_shape(self) -> tuple[int, ...]:
+        """Shape of the reduced nodes, with the axis of runs first where there are several."""
+        shape = tuple(self.shape[axis] for axis in self.kept)
+        return (self.parts, *shape) if self.parts > 1 else shape
+
+    @property
+    def by_column(self) -> bool:
+        """Whether neighbouring results are reduced side by side: where the last axis is kept."""
+        return self.axes is not None and (len(self.shape) - 1) not in self.axes
+
+    def place(self, node: Node, full: Index, kept: Index) -> Index | None:
+        """The index of the element of `node` that belongs to the pass at `full`, or to its result at `kept`."""
+        if count(node.shape) == count(self.shape) and not self.reduces(node):
+            return reshape(full, self.shape, node.shape)
+        if self.axes is not None and count(node.shape) == count(self.kept_shape):
+            return reshape(kept, self.kept_shape, node.shape)
+        return None
+
+    def at(self, node: Node) -> Index | None:
+        """`place` at variables named for the axes: equal indices are the same element."""
+        full = tuple(Var(f"i{axis}", extent) for axis, extent in enumerate(self.shape))
+        kept = tuple(full[axis] for axis in self.kept)
+        return self.place(node, full, (Var("part", self.parts), *kept) if self.parts > 1 else kept)
+
+    def leaves_work(self) -> bool:
+        """Whether a kernel that loops over `shape` and reduces `axes` can use several cores, or need not."""
+        kept = count(self.kept_shape) // (LANES if self.by_column else 1)
+        return kept >= 8 or count(self.shape) <= SMALL
+
+    def runs_after(self, other: Group) -> bool:
+        """Whether it needs, at any distance, what `other` writes."""
+        stack, seen = [self], {self}
+        while stack:
+            for before in stack.pop().after:
+                if before is other:
+                    return True
+                if before not in seen:
+                    seen.add(before)
+                    stack.append(before)
+        return False
+
+
+class Demands:
+    """The elements that a pointwise node reads, seen through the nodes that are computed where they are used."""
+
+    def __init__(self, forced: set[int]) -> None:
+        self.forced = forced
+        self.found: list[tuple[Node, Index]] = []
+
+    def of(self, node: Node, index: Index) -> list[tuple[Node, Index]]:
+        """(node, index) pairs of what one element needs."""
+        self.found = []
+        if isinstance(node.op, Pointwise):
+            node.op.emit(node, index, self)
+        return self.found
+
+    def value(self, node: Node, index: Index) -> str:
+        """Follow inline nodes, note all others."""
+        if is_inline(node, self.forced):
+            assert isinstance(node.op, Pointwise)
+            return node.op.emit(node, index, self)
+        if (node, index) not in self.found:
+            self.found.append((node, index))
+        return f"x{id(node)}"
+
+    def code(self, index: Index, shape: tuple[int, ...]) -> str:
+        """Unused: a demand has no text."""
+        return "0"
+
+    def scalar(self, value: Any, dtype: np.dtype[Any]) -> str:
+        """Unused: a demand has no text."""
+        return "0"
+
+    def define(self, library: str) -> None:
+        """Unused: a demand has no text."""
+
+
+def is_inline(node: Node, forced: set[int]) -> bool:
+    """Whether a node is computed where it is used instead of being stored."""
+    return isinstance(node.op, Pointwise) and node.op.inline and id(node) not in forced
+
+
+def base(node: Node) -> Node:
+    """The node whose memory a view shares."""
+    while isinstance(node.op, View):
+        node = node.inputs[0]
+    return node
+
+
+def fuse(order: Sequence[Node], stored: Sequence[Node]) -> list[Group]:
+    """The groups that compute `stored` (nodes that must end in memory), in an order in which they can run.
+
+    `order`: every node needed, inputs before users.
+    """
+    forced = {id(base(node)) for node in stored}
+    forced |= {id(base(source)) for node in order if isinstance(node.op, Contraction) for source in node.inputs}
+    home: dict[int, Group] = {}
+    groups: list[Group] = []
+    demands = Demands(forced)
+    for node in order:
+        if isinstance(node.op, Leaf | View) or is_inline(node, forced):
+            continue
+        group = _place(node, groups, home, demands)
+        if group not in groups:
+            groups.append(group)
+        group.add(node)
+        home[id(node)] = group
+        for source in _reads(node, demands):
+            group.sources.add(id(source))
+            before = home.get(id(source))
+            if before is not None and before is not group:
+                group.after.add(before)
+    _find_outputs(order, forced, home, groups)
+    return groups
+
+
+def _reads(node: Node, demands: Demands) -> list[Node]:
+    """The stored nodes that a node reads, wherever they lie."""
+    if isinstance(node.op, Contraction):
+        return [base(source) for source in node.inputs]
+    if isinstance(node.op, Reduction):
+        probe = Group(node.inputs[0].shape)
+        index = probe.at(node.inputs[0])
+        assert index is not None
+        demands.found = []
+        demands.value(node.inputs[0], index)
+        return [source for source, _ in demands.found]
+    index = tuple(Var(f"i{axis}", extent) for axis, extent in enumerate(node.shape))
+    return [source for source, _ in demands.of(node, index)]
+
+
+def _place(node: Node, groups: list[Group], home: dict[int, Group], demands: Demands) -> Group:
+    """The group that a node joins, or a new one."""
+    op = node.op
+    if isinstance(op, Contraction):
+        return Group(node.shape, anchor=node)
+    sources = _reads(node, demands)
+    near = _candidates(sources, groups, home)
+    if isinstance(op, Reduction):
+        shape = node.inputs[0].shape
+        for group in near:
+            if _can_reduce(group, node) and _fits(group, node.inputs[0], node, home, demands, sources):
+                group.axes, group.parts = op.axes, op.parts
+                return group
+        return Group(shape, axes=op.axes, parts=op.parts)
+    for group in near:
+        if _fits(group, node, node, home, demands, sources):
+            return group
+    for group in groups:  # side by side: scalars, and maps that read the same memory
+        related = count(node.shape) == 1 or any(id(source) in group.sources for source in sources)
+        is_map = group.axes is None and group.anchor is None
+        if related and is_map and group.shape == node.shape and _fits(group, node, node, home, demands, sources):
+            return group
+    return Group(node.shape)
+
+
+def _candidates(sources: Sequence[Node], groups: list[Group], home: dict[int, Group]) -> Iterator[Group]:
+    """Groups that compute an input, the latest first."""
+    near = {id(home[id(source)]) for source in sources if id(source) in home}
+    return (group for group in reversed(groups) if id(group) in near)
+
+
+def _can_reduce(group: Group, node: Node) -> bool:
+    """Whether a group can reduce what it computes as this reduction asks."""
+    op = node.op
+    assert isinstance(op, Reduction)
+    if group.anchor is not None or group.shape != node.inputs[0].shape:
+        return False
+    if group.axes is not None:
+        return (group.axes, group.parts) == (op.axes, op.parts) and group.leaves_work()
+    return Group(group.shape, axes=op.axes, parts=op.parts).leaves_work()
+
+
+def _fits(
+    group: Group, value: Node, node: Node, home: dict[int, Group], demands: Demands, sources: Sequence[Node]
+) -> bool:
+    """Whether `group` has at hand each element of its own that `value` needs, and what else it needs comes earlier."""
+    index = group.at(value)
+    if index is None:
+        return False
+    demands.found = []
+    if value is node:
+        demands.of(value, index)
+    else:
+        demands.value(value, index)
+    at_hand = all(group.at(source) == where for source, where in demands.found if home.get(id(source)) is group)
+    if not at_hand:
+        return False
+    late = group.axes is not None and count(value.shape) == count(group.shape)
+    if late and not group.leaves_work():
+        return False
+    others = {home[id(source)] for source in sources if id(source) in home} - {group}
+    return not any(other.runs_after(group) for other in others)
+
+
+def _find_outputs(order: Sequence[Node], forced: set[int], home: dict[int, Group], groups: list[Group]) -> None:
+    """Note which nodes of each group are read by others, or have to be in memory."""
+    read_elsewhere = {
+        source for group in groups for source in group.sources if home.get(source) is not group and source in home
+    }
+    wanted = read_elsewhere | {ident for ident in forced if ident in home}
+    for node in order:
+        if id(node) in wanted and id(node) in home:
+            home[id(node)].outputs.append(node)

@@ -1,0 +1,65 @@
+"""Variable: the memory that a network keeps; the only thing that a plan changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyopencl as cl
+
+from clnet import trace
+from clnet.device import device as find
+from clnet.errors import ShapeError, TraceError
+from clnet.graph import Node
+from clnet.tensor import Tensor, tensor
+
+
+class Variable(Tensor):
+    """A tensor whose elements change by `assign`. `name`: its path; `trainable`: whether optimizers see it.
+
+    In a traced function every read sees the value that the Variable had when the function was entered; what was
+    assigned is there when the function has run.
+    """
+
+    __slots__ = ("name", "trainable")
+
+    def __init__(
+        self, value: Any, *, device: Any = None, name: str = "", trainable: bool = True, dtype: Any = None
+    ) -> None:
+        start = tensor(value, device=find(device), dtype=dtype)
+        if isinstance(start, Node):
+            raise TraceError(f"Variable {name!r}: got a traced tensor, wanted values")
+        memory = start.buffer
+        if memory is not None and isinstance(value, Tensor) and memory is value.buffer:
+            memory = start.device.allocate(start.nbytes)
+            cl.enqueue_copy(start.device.active, memory, value.buffer)
+        super().__init__(start.shape, start.dtype, start.device, memory)
+        self.name = name
+        self.trainable = trainable
+
+    def assign(self, value: Any) -> None:
+        """Take new elements of the same shape and dtype: at the end of a traced function, or at once outside."""
+        going_on = trace.current()
+        if going_on is None:
+            self._copy(value if isinstance(value, Tensor) else np.asarray(value))
+            return
+        node = trace.as_node(value, like=self)
+        self._check(node.shape, node.dtype)
+        going_on.assign(self, node)
+
+    def _copy(self, value: Tensor | np.ndarray[Any, Any]) -> None:
+        if isinstance(value, np.ndarray) and (value.ndim == 0 or value.dtype.kind == self.dtype.kind):
+            value = value.astype(self.dtype)
+        self._check(value.shape, value.dtype)
+        if self.buffer is None:
+            return
+        if isinstance(value, Tensor) and value.device is self.device and value.buffer is not None:
+            cl.enqueue_copy(self.device.active, self.buffer, value.buffer)
+        else:
+            self.device.upload(np.ascontiguousarray(value), self.buffer)
+
+    def _check(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        if (shape, dtype) != (self.shape, self.dtype):
+            raise ShapeError(
+                f"Variable {self.name!r}: got shape {shape} of {dtype}, wanted {self.shape} of {self.dtype}"
+            )
