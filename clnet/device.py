@@ -158,7 +158,7 @@ def devices() -> list[Device]:
 
     Asks the drivers anew at each call. The same device is the same object each time.
     """
-    found = [_listed(d) for p in _platforms() for d in _list(p)]
+    found = [listed for platform in _platforms() for listed in _list(platform)]
     _tell_apart(found)
     return sorted(found, key=_rank)
 
@@ -222,12 +222,12 @@ def _platforms() -> list[cl.Platform]:
         return []
 
 
-def _list(platform: cl.Platform) -> Sequence[cl.Device]:
+def _list(platform: cl.Platform) -> list[Device]:
     try:
         listed = platform.get_devices(cl.device_type.CPU | cl.device_type.GPU)
+        return [_listed(d) for d in _parallel([d for d in listed if d.available and d.compiler_available])]
     except cl.Error:  # clover lists a platform without devices and fails when asked
         return []
-    return _parallel([d for d in listed if d.available and d.compiler_available])
 
 
 def _is_serial(device: cl.Device) -> bool:  # from PoCL 4 on `basic` is called cpu-minimal

@@ -14,6 +14,7 @@ import platformdirs
 from clnet import cache
 
 INTEL = "libintelocl.so"
+NVIDIA = "libnvidia-opencl.so.1"
 
 
 def prepare() -> None:
@@ -26,38 +27,46 @@ def prepare() -> None:
     os.environ.setdefault("POCL_CACHE_DIR", str(cache.folder() / "pocl"))
     if not cache.takes(Path(platformdirs.user_cache_dir("pytools", "pytools"))):  # where pyopencl keeps its own
         os.environ.setdefault("PYOPENCL_NO_CACHE", "1")
-    if not os.environ.keys() & {"OCL_ICD_VENDORS", "OCL_ICD_FILENAMES"}:
-        _show_intel()
+    if sys.platform.startswith("linux") and not os.environ.keys() & {"OCL_ICD_VENDORS", "OCL_ICD_FILENAMES"}:
+        known = [Path("/etc/OpenCL/vendors"), Path(sys.prefix, "etc/OpenCL/vendors")]
+        vendors = vendors_with([*_intel(), *_nvidia()], known)
+        if vendors is not None:
+            os.environ["OCL_ICD_VENDORS"] = str(vendors)
 
 
-def _show_intel() -> None:
+def _intel() -> Iterable[str]:
     """Intel's wheel puts its driver where no loader looks: lib/ below the environment, or below the user's base."""
-    schemes = [sysconfig.get_default_scheme(), sysconfig.get_preferred_scheme("user")]
-    bases = [Path(sysconfig.get_path("data", scheme)) for scheme in schemes]
-    drivers = [base / "lib" / INTEL for base in bases if (base / "lib" / INTEL).is_file()]
-    if not drivers or not sys.platform.startswith("linux"):
-        return
-    vendors = vendors_with(drivers[0], [Path("/etc/OpenCL/vendors"), Path(sys.prefix, "etc/OpenCL/vendors")])
-    if vendors is not None:
-        os.environ["OCL_ICD_VENDORS"] = str(vendors)
+    for scheme in (sysconfig.get_default_scheme(), sysconfig.get_preferred_scheme("user")):
+        driver = Path(sysconfig.get_path("data", scheme), "lib", INTEL)
+        if driver.is_file():
+            return [str(driver)]
+    return []
 
 
-def vendors_with(driver: Path, known: Iterable[Path]) -> Path | None:
-    """A folder of .icd files: all that `known` folders hold and one for `driver`; None where nothing can be written.
+def _nvidia() -> Iterable[str]:
+    """Containers are given NVIDIA's driver, but seldom the .icd file that names it."""
+    return [NVIDIA] if Path("/dev/nvidiactl").exists() else []
 
-    One that names the same driver elsewhere stays the only one of it, one that names a missing file is left out.
-    The folder's name is a digest of what is in it, so that environments do not overwrite each other's.
+
+def vendors_with(drivers: Iterable[str], known: Iterable[Path]) -> Path | None:
+    """A folder of .icd files: those of the `known` folders, and one for each driver that none of them names.
+
+    None where that adds nothing or nothing can be written. Files that name a missing driver are left out. The folder's
+    name is a digest of what is in it, so that environments do not overwrite each other's.
     """
-    files = {file.name: _driver(file) for folder in known for file in sorted(folder.glob("*.icd"))}
+    files = {file.name: _named(file) for folder in known for file in sorted(folder.glob("*.icd"))}
     files = {name: text for name, text in files.items() if text and (text[0] != "/" or Path(text).exists())}
-    if all(Path(text).name != driver.name for text in files.values()):
-        files["clnet.icd"] = str(driver)
+    there = {Path(text).name for text in files.values()}
+    added = {f"clnet-{Path(driver).stem}.icd": driver for driver in drivers if Path(driver).name not in there}
+    if not added:
+        return None
+    files |= added
     name = "vendors/" + hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest()[:16]
     written = [_hold(f"{name}/{file}", f"{text}\n".encode()) for file, text in files.items()]
     return cache.folder() / name if all(written) else None
 
 
-def _driver(file: Path) -> str:
+def _named(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8").strip()
     except (OSError, ValueError):

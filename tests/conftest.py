@@ -17,6 +17,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("device", found, ids=short_name, scope="session")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "device" in getattr(item, "fixturenames", ()):
+            item.add_marker("device")
+
+
 def short_name(device: clnet.Device) -> str:
     """pocl-3.0, pocl-3.1, intel-2026.22"""
     maker = re.match(r"\w+", "pocl" if "PoCL" in device.facts.version else device.platform)

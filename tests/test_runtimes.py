@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -85,33 +84,51 @@ def environment(tmp_path, monkeypatch):
     driver.touch()
     (tmp_path / "system" / "pocl.icd").write_text("libpocl.so.2\n")
     (tmp_path / "environment" / "intel-cpu.icd").write_text("/where/it/was/built/libintelocl.so\n")
-    return driver, [tmp_path / "system", tmp_path / "environment"]
+    return str(driver), [tmp_path / "system", tmp_path / "environment"]
 
 
-def contents(folder: Path) -> dict[str, str]:
+def contents(folder):
     return {file.name: file.read_text().strip() for file in folder.iterdir()}
 
 
-def test_intels_driver_joins_the_systems(environment):
+def test_drivers_join_the_systems(environment):
     driver, known = environment
-    folder = runtimes.vendors_with(driver, known)
-    assert contents(folder) == {"pocl.icd": "libpocl.so.2", "clnet.icd": str(driver)}
-    assert runtimes.vendors_with(driver, known) == folder
+    folder = runtimes.vendors_with([driver, runtimes.NVIDIA], known)
+    assert contents(folder) == {
+        "pocl.icd": "libpocl.so.2",
+        "clnet-libintelocl.icd": driver,
+        "clnet-libnvidia-opencl.so.icd": runtimes.NVIDIA,
+    }
+    assert runtimes.vendors_with([driver, runtimes.NVIDIA], known) == folder
 
 
-def test_the_systems_own_intel_driver_stays_the_only_one(environment):
+def test_a_driver_that_the_system_names_is_not_named_again(environment):
     driver, known = environment
+    (known[0] / "nvidia.icd").write_text(f"{runtimes.NVIDIA}\n")
+    assert "clnet-libnvidia-opencl.so.icd" not in contents(runtimes.vendors_with([driver, runtimes.NVIDIA], known))
     (known[0] / "intel.icd").write_text("libintelocl.so")
-    assert contents(runtimes.vendors_with(driver, known)) == {"pocl.icd": "libpocl.so.2", "intel.icd": "libintelocl.so"}
+    assert runtimes.vendors_with([driver, runtimes.NVIDIA], known) is None
+
+
+def test_nothing_to_add(environment):
+    assert runtimes.vendors_with([], environment[1]) is None
 
 
 def test_a_folder_that_is_not_there_and_a_damaged_file(environment):
     driver, known = environment
     (known[0] / "noise.icd").write_bytes(b"\xff\xfe")
-    assert "noise.icd" not in contents(runtimes.vendors_with(driver, [*known, Path("/none")]))
+    assert "noise.icd" not in contents(runtimes.vendors_with([driver], [*known, known[0] / "none"]))
 
 
 def test_a_damaged_copy_is_mended(environment):
     driver, known = environment
-    (runtimes.vendors_with(driver, known) / "clnet.icd").write_text("garbage")
-    assert contents(runtimes.vendors_with(driver, known))["clnet.icd"] == str(driver)
+    (runtimes.vendors_with([driver], known) / "clnet-libintelocl.icd").write_text("garbage")
+    assert contents(runtimes.vendors_with([driver], known))["clnet-libintelocl.icd"] == driver
+
+
+def test_intels_wheel_is_found(tmp_path, monkeypatch):
+    monkeypatch.setattr(runtimes.sysconfig, "get_path", lambda kind, scheme: str(tmp_path))
+    assert runtimes._intel() == []
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / runtimes.INTEL).touch()
+    assert runtimes._intel() == [str(tmp_path / "lib" / runtimes.INTEL)]
