@@ -77,14 +77,7 @@ def bind(
 ) -> Bound:
     """A kernel of the launch's program for `queue` (default: `device.queue`), its slots filled by `buffer`."""
     queue = queue or device.queue
-    program = build(device, launch.source, name=launch.name, queue=queue)
-    try:
-        kernel = cl.Kernel(program, launch.name)
-    except cl.Error as error:
-        raise BuildError(
-            f"kernel {launch.name!r} is not in its program, which has {program.kernel_names!r}; "
-            "a kernel cannot bear the name of an OpenCL builtin such as `step`"
-        ) from error
+    kernel = _kernel(build(device, launch.source, name=launch.name, queue=queue), launch.name)
     for index, argument in enumerate(launch.arguments):
         kernel.set_arg(index, argument if isinstance(argument, np.generic) else buffer(argument))
     return Bound(kernel, launch.global_size, launch.local_size, queue)
@@ -95,6 +88,15 @@ def enqueue(queue: cl.CommandQueue, bound: Bound) -> None:
     if queue is not bound.queue:
         raise ArgumentError("enqueue: the kernel was bound for another queue")  # PoCL would end the process
     cl.enqueue_nd_range_kernel(queue, bound.kernel, bound.global_size, bound.local_size)
+
+
+def _kernel(program: cl.Program, name: str) -> cl.Kernel:
+    try:
+        return cl.Kernel(program, name)
+    except cl.Error as error:
+        there = program.kernel_names.split(";")
+        why = error if name in there else f"its program has {there}. A builtin's name, such as `step`, is no kernel's"
+        raise BuildError(f"kernel {name!r} cannot be made: {why}") from error
 
 
 def _quietly(context: cl.Context, target: cl.Device, source: str, name: str) -> cl.Program:
