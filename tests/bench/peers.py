@@ -1,0 +1,218 @@
+"""Sides of one comparison, each in a process of its own, run A B A B; figures are checked before times are taken.
+
+The ratio of medians is what is judged (DESIGN, section 8). A turn during which other programs kept the processors busy
+is taken again while patience lasts: a barrier among two threads that share one core costs milliseconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import machine
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+PAUSE = 0.15  # seconds between turns: worker threads of OpenMP spin for some milliseconds after their last task
+QUIET = 0.1  # cores' worth of other programs' work during a turn, above which it is taken again
+
+
+@dataclass(frozen=True)
+class Side:
+    """One contender: `script` prepares the work under `python`, where the module `needs` must import."""
+
+    name: str
+    script: Path
+    python: str
+    needs: str
+
+    def missing(self) -> str:
+        """Why this side cannot run here; empty if it can."""
+        probe = [self.python, "-c", f"import {self.needs}"]
+        try:
+            done = subprocess.run(probe, capture_output=True, text=True, env=environment(), timeout=120)
+        except OSError as error:
+            return f"no interpreter {self.python}: {error.strerror}"
+        return "" if done.returncode == 0 else done.stderr.strip().splitlines()[-1]
+
+
+@dataclass
+class Result:
+    """What one side gave: microseconds a unit of every turn, and the figures checked; or why there are none."""
+
+    side: str
+    turns: list[float] = field(default_factory=list)
+    disturbed: list[float] = field(default_factory=list)  # cores that other programs kept busy during each turn
+    figures: list[float] = field(default_factory=list)
+    failure: str = ""
+
+    @property
+    def microseconds(self) -> float:
+        return statistics.median(self.turns) if self.turns and not self.failure else float("nan")
+
+    def as_json(self) -> dict[str, Any]:
+        if self.failure:
+            return {"side": self.side, "skipped": self.failure}
+        return {
+            "side": self.side,
+            "microseconds": round(self.microseconds, 2),
+            "best": round(min(self.turns), 2),
+            "disturbed": round(statistics.median(self.disturbed), 2),
+            "figures": self.figures,
+        }
+
+
+class SideError(Exception):
+    """A side's process failed; the message is its own last word."""
+
+
+class Process:
+    """A side's process, asked one word at a time."""
+
+    def __init__(self, side: Side, task: Mapping[str, Any], arrays: Path) -> None:
+        words = json.dumps({**task, "side": side.name})
+        command = [side.python, str(HERE / "worker.py"), str(side.script), words, str(arrays)]
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed by close)
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True, env=environment()
+        )
+        self._reply()
+
+    def ask(self, word: str) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        self._process.stdin.write(word + "\n")
+        self._process.stdin.flush()
+        return self._reply()
+
+    def turn(self, runs: int) -> tuple[float, float, float]:
+        """Seconds, microseconds a unit, and the cores that other programs kept busy meanwhile."""
+        busy, own = machine.busy_seconds(), machine.process_seconds(self._process.pid)
+        taken = [self.ask("run") for _ in range(runs)]
+        others = machine.busy_seconds() - busy - (machine.process_seconds(self._process.pid) - own)
+        seconds = sum(run["seconds"] for run in taken)
+        return seconds, seconds * 1e6 / sum(run["units"] for run in taken), others / seconds
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout, self._errors):
+            assert stream is not None
+            stream.close()
+
+    def _reply(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            self._errors.seek(0)
+            raise SideError((self._errors.read().strip().splitlines() or ["ended without a word"])[-1])
+        reply: dict[str, Any] = json.loads(line)
+        if "error" in reply:
+            raise SideError(reply["error"])
+        return reply
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How turns are taken: `rounds` of about `seconds` each, and `patience` seconds in all spent on disturbed ones."""
+
+    rounds: int = 5
+    seconds: float = 0.4
+    patience: float = 30.0
+
+
+def compare(
+    sides: Sequence[Side],
+    task: Mapping[str, Any],
+    arrays: Mapping[str, np.ndarray],
+    *,
+    timing: Timing,
+    tolerance: float = 1e-3,
+) -> list[Result]:
+    """Every side's microseconds a unit.
+
+    The figures of `check()` must agree with the first side's within `tolerance` of their value; a side whose figures
+    differ is not timed.
+    """
+    results = {side.name: Result(side.name, failure=side.missing()) for side in sides}
+    processes: dict[str, Process] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "arrays.npz")
+        np.savez(path, allow_pickle=False, **arrays)
+        try:
+            for side in sides:
+                result = results[side.name]
+                try:
+                    if not result.failure:
+                        processes[side.name] = Process(side, task, path)
+                        result.figures = processes[side.name].ask("check")["figures"]
+                except SideError as error:
+                    result.failure = str(error)
+            _check(list(results.values()), tolerance)
+            _take_turns(results, processes, timing)
+        finally:
+            for process in processes.values():
+                process.close()
+    return list(results.values())
+
+
+def _check(results: Sequence[Result], tolerance: float) -> None:
+    wanted = next((result.figures for result in results if not result.failure), [])
+    for result in results:
+        if not result.failure and not np.allclose(result.figures, wanted, rtol=tolerance, atol=0):
+            result.failure = f"wrong figures: got {result.figures}, wanted {wanted}"
+
+
+def _take_turns(results: Mapping[str, Result], processes: Mapping[str, Process], timing: Timing) -> None:
+    """One untimed turn for each side, which also says how many runs fill a turn; then A B A B."""
+    runs: dict[str, int] = {}
+    patience = timing.patience
+    for round_ in range(timing.rounds + 1):
+        for name, process in processes.items():
+            result = results[name]
+            try:
+                while not result.failure:
+                    time.sleep(PAUSE)
+                    seconds, microseconds, disturbed = process.turn(runs.get(name, 1))
+                    if round_ == 0:
+                        runs[name] = max(1, round(timing.seconds / seconds))
+                        break
+                    if disturbed < QUIET or patience <= 0:
+                        result.turns.append(microseconds)
+                        result.disturbed.append(disturbed)
+                        break
+                    patience -= seconds + PAUSE
+            except SideError as error:
+                result.failure = str(error)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options that all comparisons share."""
+    default = Timing()
+    parser.add_argument("--peer-python", default=sys.executable, help="interpreter that has the peers installed")
+    parser.add_argument("--sides", help="names of the sides to run, with commas")
+    parser.add_argument("--device", default="", help="clnet's device, as for clnet.device (the best one)")
+    parser.add_argument("--rounds", type=int, default=default.rounds, help="timed turns of each side")
+    parser.add_argument("--seconds", type=float, default=default.seconds, help="about how long a turn takes")
+    parser.add_argument("--patience", type=float, default=default.patience, help="seconds a case for disturbed turns")
+    parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
+
+
+def timing_of(options: argparse.Namespace) -> Timing:
+    return Timing(rounds=options.rounds, seconds=options.seconds, patience=options.patience)
+
+
+def environment() -> dict[str, str]:
+    """This process's environment, with the checkout importable (a peer's interpreter never asks for clnet)."""
+    paths = [str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
