@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -95,10 +95,15 @@ class View(Pointwise):
 
 @dataclass(frozen=True)
 class Reduction(Op):
-    """Elements along `axes` (sorted, not kept) become one; with `parts` > 1, one result a run along a new first axis."""
+    """Elements along `axes` (sorted, not kept) become one.
+
+    A plan may cut long ones, if they are `divisible`: with `parts` > 1 there is one result a run along a new first
+    axis, and reducing that axis gives the result.
+    """
 
     axes: tuple[int, ...]
     parts: int = 1
+    divisible: ClassVar[bool] = True
 
     def kept(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The axes that stay."""

@@ -110,6 +110,8 @@ def reshape(index: Index, shape: Sequence[int], into: Sequence[int]) -> Index:
     Axes are matched in blocks of equal products, so that a reshape that only adds, drops or merges some axes leaves
     the others as they are.
     """
+    if 0 in into:
+        return (ZERO,) * len(into)  # of no element
     result: list[Expr] = []
     taken, start = 0, 0
     for stop in range(1, len(into) + 1):

@@ -20,6 +20,8 @@ def _structure(nest: Any, is_leaf: Callable[[Any], bool], leaves: list[Any]) -> 
         return (type(nest), tuple((key, _structure(value, is_leaf, leaves)) for key, value in nest.items()))
     if isinstance(nest, (tuple, list)):
         return (type(nest), tuple(_structure(value, is_leaf, leaves) for value in nest))
+    if isinstance(nest, slice):  # hashable from Python 3.12 on
+        return (slice, (nest.start, nest.stop, nest.step))
     return (type(nest), nest)
 
 
@@ -33,7 +35,7 @@ def unflatten(structure: Any, leaves: Iterator[Any]) -> Any:
     if issubclass(kind, (tuple, list)):
         values = [unflatten(value, leaves) for value in inside]
         return kind(*values) if hasattr(kind, "_fields") else kind(values)
-    return inside
+    return slice(*inside) if kind is slice else inside
 
 
 class _Leaf:

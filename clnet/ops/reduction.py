@@ -2,12 +2,10 @@
 
 The order of a reduction is a function of the shape and of the kind of the device, so that the same numbers give the
 same bits in every plan: along a last axis 16 partial sums on a CPU and 128 on a GPU, merged as a tree; else in order.
-Long ones are cut in runs, whose results are reduced again.
 """
 
 from __future__ import annotations
 
-import builtins
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -23,9 +21,6 @@ from clnet.tensor import C_TYPES, Tensor
 from clnet.trace import apply, as_node
 
 Axes = int | Sequence[int] | None
-
-RUN = {"cpu": 16384, "gpu": 2048}  # the elements that one result is worth reducing alone
-WANTED = {"cpu": 16, "gpu": 512}  # results that keep a device busy
 
 
 @dataclass(frozen=True)
@@ -113,6 +108,8 @@ class Min(Max):
 class ArgMax(Reduction):
     """Where the largest element is, the first of equal ones."""
 
+    divisible = False
+
     def infer(self, *inputs: Spec) -> Spec:
         return Spec(tuple(inputs[0].shape[axis] for axis in self.kept(inputs[0].shape)), np.dtype(np.int32))
 
@@ -162,20 +159,7 @@ def _reduce(kind: type[Reduction], x: Node, axis: Axes, keepdims: bool, who: str
     real = tuple(place for place in axes if x.shape[place] != 1)
     if not real and kind is not ArgMax:
         return reshape(x, shape)
-    return reshape(_in_runs(kind, x, real or axes), shape)
-
-
-def _in_runs(kind: type[Reduction], x: Node, axes: tuple[int, ...]) -> Node:
-    """The reduction, in two steps where one would leave most of the device idle."""
-    reduced = count([x.shape[axis] for axis in axes])
-    results = builtins.max(1, count(x.shape) // builtins.max(1, reduced))
-    by_column = (x.ndim - 1) not in axes
-    where_run = x.device.kind
-    run = RUN[where_run] // (16 if by_column else 1)
-    parts = builtins.min(reduced // run, WANTED[where_run] // builtins.max(1, results // (16 if by_column else 1)))
-    if parts <= 1 or kind is ArgMax or not count(x.shape):
-        return apply(kind(axes), x)
-    return apply(kind((0,)), apply(kind(axes, parts), x))
+    return reshape(apply(kind(real or axes), x), shape)
 
 
 def _not_empty(who: str, x: Node, axis: Axes) -> None:

@@ -14,7 +14,7 @@ from clnet import gemm, kernels
 from clnet.device import Device
 from clnet.errors import ArgumentError
 from clnet.graph import Contraction, Copy, Held, Input, Node, Pointwise, count, topological
-from clnet.plan import generate
+from clnet.plan import generate, runs
 from clnet.plan.fusion import Demands, Group, base, fuse
 from clnet.plan.memory import Lifetime, assign
 from clnet.tensor import Tensor, empty
@@ -185,6 +185,8 @@ def build(
 ) -> Plan:
     """Freeze a graph: what it returns, and what it assigns to the memory of Variables when all reads are over."""
     stored = [*outputs, *(value for _, value in assignments)]
+    gpu = options.form == "gpu" or (options.form == "auto" and device.kind == "gpu")
+    runs.cut(topological(stored), gpu)
     order = topological(stored)
     held = {id(node): id(node.op.tensor) for node in order if isinstance(node.op, Held)}
     draft = Draft(fuse(order, stored), _forced(order, stored), held)
@@ -192,7 +194,7 @@ def build(
     draft.groups = _sorted([group for group in draft.groups if any(count(node.shape) for node in group.outputs)])
     fresh = [base(node) for node in outputs if not isinstance(base(node).op, Input | Held)]
     draft.outputs = {key: number for number, key in enumerate(dict.fromkeys(id(node) for node in fresh))}
-    return _lower(draft, outputs, device, options)
+    return _lower(draft, outputs, device, options, gpu)
 
 
 def _forced(order: Sequence[Node], stored: Sequence[Node]) -> set[int]:
@@ -322,15 +324,14 @@ def _problem(node: Node) -> gemm.Problem:
     )
 
 
-def _lower(draft: Draft, outputs: Sequence[Node], device: Device, options: Options) -> Plan:
+def _lower(draft: Draft, outputs: Sequence[Node], device: Device, options: Options, gpu: bool) -> Plan:
     """Groups to launches, intermediates to buffers."""
     queue = _queue(draft.groups, device)
-    gpu = options.form == "gpu" or (options.form == "auto" and device.kind == "gpu")
     items = 1 if queue is device.serial_queue and queue is not device.queue else 4 * device.facts.units
     launches: list[tuple[Any, Hashable]] = []
     steps: list[Step] = []
     lifetimes: dict[Hashable, Lifetime] = {}
-    nodes = {("temporary", id(node)): node for group in draft.groups for node in group.outputs}
+    nbytes = {("temporary", id(node)): node.nbytes for group in draft.groups for node in group.outputs}
     for group in draft.groups:
         lowered, workspace = _launches(group, draft, device, options, generate.Target(gpu, items))
         for launch in lowered:
@@ -339,8 +340,9 @@ def _lower(draft: Draft, outputs: Sequence[Node], device: Device, options: Optio
             steps.append(Step(launch.name, group.shape, _detail(group)))
             for slot in launch.arguments:
                 if isinstance(slot, tuple) and slot[0] in ("temporary", "workspace"):
-                    size = workspace if slot[0] == "workspace" else nodes[slot].nbytes
-                    lifetimes.setdefault(slot, Lifetime(size, now, now)).last = now
+                    size = workspace if slot[0] == "workspace" else nbytes.get(slot, 0)
+                    if size:
+                        lifetimes.setdefault(slot, Lifetime(size, now, now)).last = now
     place, sizes = assign(lifetimes)
     buffers = [device.allocate(size) for size in sizes]
     memory: dict[Hashable, cl.Buffer | None] = {key: buffers[number] for key, number in place.items()}
