@@ -40,7 +40,7 @@ class Case:
 
 
 def tolerance(dtype: npt.DTypeLike, length: int = 1) -> float:
-    """How far a result may be from the exact one, relative to the largest element: grows with the root of a sum's length.
+    """How far a result may be from the exact one, relative to the largest; grows with the root of a sum's length.
 
     float32 has 2^-24, an elementary function is within 4 units of that, and a chain of them loses some more.
     """
@@ -61,7 +61,8 @@ AXES: list[Shapes] = [((3, 5),), ((1, 1),), ((2, 3, 4),), ((37, 129),), ((600, 2
 
 
 def _erf(x: Array) -> Array:
-    return np.vectorize(math.erf, otypes=[np.float64])(x)
+    result: Array = np.vectorize(math.erf, otypes=[np.float64])(x)
+    return result
 
 
 def _sigmoid(x: Array) -> Array:
@@ -78,12 +79,14 @@ def _elu(x: Array, alpha: float = 1.0) -> Array:
 
 def _softmax(x: Array, axis: int = -1) -> Array:
     powers = np.exp(x - x.max(axis=axis, keepdims=True))
-    return powers / powers.sum(axis=axis, keepdims=True)
+    result: Array = powers / powers.sum(axis=axis, keepdims=True)
+    return result
 
 
 def _logsumexp(x: Array, axis: Any = None) -> Array:
     top = x.max(axis=axis, keepdims=True)
-    return np.squeeze(np.log(np.exp(x - top).sum(axis=axis, keepdims=True)) + top, axis=axis)
+    result: Array = np.squeeze(np.log(np.exp(x - top).sum(axis=axis, keepdims=True)) + top, axis=axis)
+    return result
 
 
 def _reduced(axis: int | None) -> Callable[[tuple[int, ...]], int]:
@@ -208,13 +211,20 @@ def _reductions() -> list[Case]:
 
 def _products() -> list[Case]:
     plain: list[Shapes] = [((3, 5), (5, 4)), ((1, 1), (1, 1)), ((65, 33), (33, 70)), ((4, 0), (0, 3)), ((0, 3), (3, 2))]
-    stacked: list[Shapes] = [((2, 3, 5), (2, 5, 4)), ((2, 3, 5), (5, 4)), ((3, 5), (4, 5, 2)), ((2, 1, 3, 4), (5, 4, 2))]
+    stacked: list[Shapes] = [
+        ((2, 3, 5), (2, 5, 4)),
+        ((2, 3, 5), (5, 4)),
+        ((3, 5), (4, 5, 2)),
+        ((2, 1, 3, 4), (5, 4, 2)),
+    ]
+
+    flat: list[Shapes] = [((5,), (5, 4)), ((3, 5), (5,)), ((5,), (5,))]
 
     def inner(a: tuple[int, ...], *_: Any) -> int:
         return max(a) if a else 1
 
     return [
-        Case("matmul", ops.matmul, np.matmul, [*plain, *stacked, ((5,), (5, 4)), ((3, 5), (5,)), ((5,), (5,))], length=inner),
+        Case("matmul", ops.matmul, np.matmul, [*plain, *stacked, *flat], length=inner),
         Case(
             "matmul_tn",
             lambda a, b: ops.matmul(a, b, transpose_a=True),
@@ -248,30 +258,57 @@ def _products() -> list[Case]:
 
 def _shapes() -> list[Case]:
     cube: list[Shapes] = [((2, 3, 4),), ((5, 33, 7),)]
-    return [
-        Case("reshape", lambda x: ops.reshape(x, (x.shape[1], -1)), lambda x: x.reshape(x.shape[1], -1), cube),
-        Case("transpose", ops.transpose, np.transpose, [*ONE, *cube]),
-        Case("transpose_120", lambda x: ops.transpose(x, (1, 2, 0)), lambda x: x.transpose(1, 2, 0), cube),
-        Case("broadcast_to", lambda x: ops.broadcast_to(x, (4, 3, 5)), lambda x: np.broadcast_to(x, (4, 3, 5)), [((3, 1),), ((5,),)]),
-        Case("expand_dims", lambda x: ops.expand_dims(x, 1), lambda x: np.expand_dims(x, 1), cube),
-        Case("squeeze", ops.squeeze, np.squeeze, [((1, 3, 1),)]),
-        Case(
+    rows: list[tuple[str, Callable[..., Any], Callable[..., Array], list[Shapes]]] = [
+        ("reshape", lambda x: ops.reshape(x, (x.shape[1], -1)), lambda x: x.reshape(x.shape[1], -1), cube),
+        ("transpose", ops.transpose, np.transpose, [*ONE, *cube]),
+        ("transpose_120", lambda x: ops.transpose(x, (1, 2, 0)), lambda x: x.transpose(1, 2, 0), cube),
+        (
+            "broadcast_to",
+            lambda x: ops.broadcast_to(x, (4, 3, 5)),
+            lambda x: np.broadcast_to(x, (4, 3, 5)),
+            [((3, 1),), ((5,),)],
+        ),
+        ("expand_dims", lambda x: ops.expand_dims(x, 1), lambda x: np.expand_dims(x, 1), cube),
+        ("squeeze", ops.squeeze, np.squeeze, [((1, 3, 1),)]),
+        (
             "concatenate",
             lambda a, b: ops.concatenate([a, b * 2, a], axis=-1),
             lambda a, b: np.concatenate([a, b * 2, a], -1),
             [((2, 3), (2, 5)), ((7, 1), (7, 130)), ((2, 0), (2, 3))],
         ),
-        Case("split", lambda x: ops.split(x, [1, 2, x.shape[1] - 3], axis=1)[1], lambda x: x[:, 1:3], cube),
-        Case("slice", lambda x: ops.slice(x, (1, 0, 2), (1, 3, 2)), lambda x: x[1:2, :3, 2:4], cube),
-        Case("getitem", lambda x: x[-1, None, ::2, 1:], lambda x: x[-1, None, ::2, 1:], cube),
-        Case("getitem_reversed", lambda x: x[::-1, ..., ::-2], lambda x: x[::-1, ..., ::-2], cube),
-        Case("pad", lambda x: ops.pad(x, [(1, 2), (0, 0), (3, 0)], value=7), lambda x: np.pad(x, [(1, 2), (0, 0), (3, 0)], constant_values=7), cube),
-        Case("gather", lambda x: ops.gather(x, _tensor(x, [1, 0, 1])), lambda x: x[[1, 0, 1]], cube),
-        Case("gather_last", lambda x: ops.gather(x, _tensor(x, [[3, 0], [1, 1]]), axis=-1), lambda x: x[:, :, [[3, 0], [1, 1]]], cube),
-        Case("dynamic_slice", lambda x: ops.dynamic_slice(x, _tensor(x, 1), x.shape[0] - 1), lambda x: x[1:], cube),
-        Case("one_hot", lambda x: ops.one_hot(ops.cast(x, "int32"), 4) * 3, lambda x: np.eye(4)[x.astype(int)] * 3, [((3, 5),), ((40,),)], low=0, high=3.9, gradient=False),
+        ("split", lambda x: ops.split(x, [1, 2, x.shape[1] - 3], axis=1)[1], lambda x: x[:, 1:3], cube),
+        ("slice", lambda x: ops.slice(x, (1, 0, 2), (1, 3, 2)), lambda x: x[1:2, :3, 2:4], cube),
+        ("getitem", lambda x: x[-1, None, ::2, 1:], lambda x: x[-1, None, ::2, 1:], cube),
+        ("getitem_reversed", lambda x: x[::-1, ..., ::-2], lambda x: x[::-1, ..., ::-2], cube),
+        (
+            "pad",
+            lambda x: ops.pad(x, [(1, 2), (0, 0), (3, 0)], value=7),
+            lambda x: np.pad(x, [(1, 2), (0, 0), (3, 0)], constant_values=7),
+            cube,
+        ),
+        ("gather", lambda x: ops.gather(x, _tensor(x, [1, 0, 1])), lambda x: x[[1, 0, 1]], cube),
+        (
+            "gather_last",
+            lambda x: ops.gather(x, _tensor(x, [[3, 0], [1, 1]]), axis=-1),
+            lambda x: x[:, :, [[3, 0], [1, 1]]],
+            cube,
+        ),
+        ("dynamic_slice", lambda x: ops.dynamic_slice(x, _tensor(x, 1), x.shape[0] - 1), lambda x: x[1:], cube),
+    ]
+    labels: list[Shapes] = [((3, 5),), ((40,),)]
+    return [
+        *(Case(name, function, reference, shapes) for name, function, reference, shapes in rows),
+        Case(
+            "one_hot",
+            lambda x: ops.one_hot(ops.cast(x, "int32"), 4) * 3,
+            lambda x: np.eye(4)[x.astype(int)] * 3,
+            labels,
+            low=0,
+            high=3.9,
+            gradient=False,
+        ),
         Case("stop_gradient", lambda x: ops.stop_gradient(x) * 2, lambda x: x * 2, ONE, gradient=False),
-    ]  # fmt: skip
+    ]
 
 
 def _tensor(like: Any, indices: Any) -> Any:

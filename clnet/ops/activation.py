@@ -25,7 +25,7 @@ _relu = _activation("relu", "relu({0})", lambda x, y, dy: [where(x > 0, dy, 0.0)
 _leaky_relu = _activation("leaky_relu", "leaky_relu({0}, {1})", lambda x, a, y, dy: [where(x < 0, dy * a, dy), None])
 _elu = _activation("elu", "elu({0}, {1})", lambda x, a, y, dy: [where(x < 0, dy * (y + a), dy), None])
 _sigmoid = _activation("sigmoid", "sigmoid({0})", lambda x, y, dy: [dy * y * (1 - y)])
-_softplus = _activation("softplus", "softplus({0})", lambda x, y, dy: [dy * sigmoid(x)])
+_softplus = _activation("softplus", "softplus({0})", lambda x, y, dy: [dy * _apply(_sigmoid, x)])
 _gelu = _activation("gelu", "gelu({0})", lambda x, y, dy: [dy * _gelu_slope(x)])
 _hard_sigmoid = _activation(
     "hard_sigmoid", "hard_sigmoid({0})", lambda x, y, dy: [where((x > -3) & (x < 3), dy / 6, 0.0)]

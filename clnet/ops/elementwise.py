@@ -237,12 +237,11 @@ def pow(x: Operand, exponent: Operand) -> Tensor:
     return _power(x, exponent)  # type: ignore[no-any-return]
 
 
-_where = Elementwise(
-    "where",
-    "{0} ? {1} : {2}",
-    lambda c, a, b, y, dy: [None, where(c, dy, 0.0), where(c, 0.0, dy)],
-    (),
-)
+def _where_rule(c: Node, a: Node, b: Node, y: Node, dy: Tensor) -> list[Tensor | None]:
+    return [None, where(c, dy, 0.0), where(c, 0.0, dy)]
+
+
+_where = Elementwise("where", "{0} ? {1} : {2}", _where_rule, ())
 
 
 @eager

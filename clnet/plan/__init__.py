@@ -1,5 +1,6 @@
-"""From a graph to bound launches: fusion, source, memory, replay."""
+"""From a graph to bound launches: fusion, schedule, source, memory, replay."""
 
-from clnet.plan.plan import Options, Plan, build
+from clnet.plan.build import Options, build
+from clnet.plan.plan import Plan
 
 __all__ = ["Options", "Plan", "build"]

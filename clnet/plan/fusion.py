@@ -98,11 +98,15 @@ class Demands:
         self.forced = forced
         self.found: list[tuple[Node, Index]] = []
 
-    def of(self, node: Node, index: Index) -> list[tuple[Node, Index]]:
-        """(node, index) pairs of what one element needs."""
+    def of(self, group: Group, node: Node) -> list[tuple[Node, Index]]:
+        """(node, index) pairs of what a pass of the group reads to compute its element of `node`."""
         self.found = []
-        if isinstance(node.op, Pointwise):
+        fed = node.inputs[0] if isinstance(node.op, Reduction) else node
+        index = group.at(fed)
+        if index is not None and fed is node and isinstance(node.op, Pointwise):
             node.op.emit(node, index, self)
+        elif index is not None:
+            self.value(fed, index)
         return self.found
 
     def value(self, node: Node, index: Index) -> str:
@@ -138,13 +142,14 @@ def base(node: Node) -> Node:
     return node
 
 
-def fuse(order: Sequence[Node], stored: Sequence[Node]) -> list[Group]:
-    """The groups that compute `stored` (nodes that must end in memory), in an order in which they can run.
+def stored_nodes(order: Sequence[Node], wanted: Sequence[Node]) -> set[int]:
+    """Ids of the nodes that must lie in memory: those `wanted`, and the operands of products."""
+    operands = [source for node in order if isinstance(node.op, Contraction) for source in node.inputs]
+    return {id(base(node)) for node in [*wanted, *operands]}
 
-    `order`: every node needed, inputs before users.
-    """
-    forced = {id(base(node)) for node in stored}
-    forced |= {id(base(source)) for node in order if isinstance(node.op, Contraction) for source in node.inputs}
+
+def fuse(order: Sequence[Node], forced: set[int]) -> list[Group]:
+    """The groups that compute the `forced` nodes. `order`: every node needed, inputs before users."""
     home: dict[int, Group] = {}
     groups: list[Group] = []
     demands = Demands(forced)
@@ -161,23 +166,48 @@ def fuse(order: Sequence[Node], stored: Sequence[Node]) -> list[Group]:
             before = home.get(id(source))
             if before is not None and before is not group:
                 group.after.add(before)
-    _find_outputs(order, forced, home, groups)
+    groups = _sink(groups, forced, demands)
+    _find_outputs(order, forced, groups)
     return groups
+
+
+def _sink(groups: list[Group], forced: set[int], demands: Demands) -> list[Group]:
+    """Let each map that serves a single other group become part of it: a momentum, of the product that it awaits."""
+    kept = list(groups)
+    for group in groups:
+        if group.axes is not None or group.anchor is not None or group.members & forced:
+            continue
+        users = [other for other in kept if other is not group and group.members & other.sources]
+        if len(users) != 1 or not _takes_in(users[0], group, demands):
+            continue
+        (user,) = users
+        user.nodes[:0] = group.nodes
+        user.members |= group.members
+        user.sources |= group.sources
+        user.after = (user.after | group.after) - {group}
+        kept.remove(group)
+    return kept
+
+
+def _takes_in(user: Group, group: Group, demands: Demands) -> bool:
+    """Whether every element of `group` that `user` computes with is one that it has at hand."""
+    if not user.leaves_work() or any(user.at(node) is None for node in group.nodes):
+        return False
+    return all(
+        where == user.at(source)
+        for node in [*group.nodes, *user.nodes]
+        if node is not user.anchor
+        for source, where in demands.of(user, node)
+        if id(source) in group.members
+    )
 
 
 def _reads(node: Node, demands: Demands) -> list[Node]:
     """The stored nodes that a node reads, wherever they lie."""
     if isinstance(node.op, Contraction):
         return [base(source) for source in node.inputs]
-    if isinstance(node.op, Reduction):
-        probe = Group(node.inputs[0].shape)
-        index = probe.at(node.inputs[0])
-        assert index is not None
-        demands.found = []
-        demands.value(node.inputs[0], index)
-        return [source for source, _ in demands.found]
-    index = tuple(Var(f"i{axis}", extent) for axis, extent in enumerate(node.shape))
-    return [source for source, _ in demands.of(node, index)]
+    fed = node.inputs[0] if isinstance(node.op, Reduction) else node
+    return list(dict.fromkeys(source for source, _ in demands.of(Group(fed.shape), node)))
 
 
 def _place(node: Node, groups: list[Group], home: dict[int, Group], demands: Demands) -> Group:
@@ -190,17 +220,17 @@ def _place(node: Node, groups: list[Group], home: dict[int, Group], demands: Dem
     if isinstance(op, Reduction):
         shape = node.inputs[0].shape
         for group in near:
-            if _can_reduce(group, node) and _fits(group, node.inputs[0], node, home, demands, sources):
+            if _can_reduce(group, node) and _fits(group, node, home, demands):
                 group.axes, group.parts = op.axes, op.parts
                 return group
         return Group(shape, axes=op.axes, parts=op.parts)
     for group in near:
-        if _fits(group, node, node, home, demands, sources):
+        if _fits(group, node, home, demands):
             return group
     for group in groups:  # side by side: scalars, and maps that read the same memory
         related = count(node.shape) == 1 or any(id(source) in group.sources for source in sources)
         is_map = group.axes is None and group.anchor is None
-        if related and is_map and group.shape == node.shape and _fits(group, node, node, home, demands, sources):
+        if related and is_map and group.shape == node.shape and _fits(group, node, home, demands):
             return group
     return Group(node.shape)
 
@@ -222,34 +252,20 @@ def _can_reduce(group: Group, node: Node) -> bool:
     return Group(group.shape, axes=op.axes, parts=op.parts).leaves_work()
 
 
-def _fits(
-    group: Group, value: Node, node: Node, home: dict[int, Group], demands: Demands, sources: Sequence[Node]
-) -> bool:
-    """Whether `group` has at hand each element of its own that `value` needs, and what else it needs comes earlier."""
-    index = group.at(value)
-    if index is None:
+def _fits(group: Group, node: Node, home: dict[int, Group], demands: Demands) -> bool:
+    """Whether `group` has at hand each element of its own that `node` needs, and what else it needs comes earlier."""
+    fed = node.inputs[0] if isinstance(node.op, Reduction) else node
+    if group.at(fed) is None or (group.axes and count(fed.shape) == count(group.shape) and not group.leaves_work()):
         return False
-    demands.found = []
-    if value is node:
-        demands.of(value, index)
-    else:
-        demands.value(value, index)
-    at_hand = all(group.at(source) == where for source, where in demands.found if home.get(id(source)) is group)
-    if not at_hand:
+    found = demands.of(group, node)
+    if any(group.at(source) != where for source, where in found if home.get(id(source)) is group):
         return False
-    late = group.axes is not None and count(value.shape) == count(group.shape)
-    if late and not group.leaves_work():
-        return False
-    others = {home[id(source)] for source in sources if id(source) in home} - {group}
+    others = {home[id(source)] for source, _ in found if id(source) in home} - {group}
     return not any(other.runs_after(group) for other in others)
 
 
-def _find_outputs(order: Sequence[Node], forced: set[int], home: dict[int, Group], groups: list[Group]) -> None:
+def _find_outputs(order: Sequence[Node], forced: set[int], groups: list[Group]) -> None:
     """Note which nodes of each group are read by others, or have to be in memory."""
-    read_elsewhere = {
-        source for group in groups for source in group.sources if home.get(source) is not group and source in home
-    }
-    wanted = read_elsewhere | {ident for ident in forced if ident in home}
-    for node in order:
-        if id(node) in wanted and id(node) in home:
-            home[id(node)].outputs.append(node)
+    for group in groups:
+        read = {source for other in groups if other is not group for source in other.sources & group.members}
+        group.outputs = [node for node in order if id(node) in group.members & (read | forced)]

@@ -1,0 +1,147 @@
+"""Build: a graph becomes a plan. Cut long reductions, fuse, schedule, lower each group, place the intermediates."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import pyopencl as cl
+
+from clnet import gemm
+from clnet.device import Device
+from clnet.graph import Contraction, Held, Input, Node, count, topological
+from clnet.kernels import Launch
+from clnet.plan import epilogues, maps, reductions, runs
+from clnet.plan.fusion import Group, base, fuse, stored_nodes
+from clnet.plan.memory import Lifetime, assign
+from clnet.plan.plan import Memory, Plan, Result, Step
+from clnet.plan.schedule import schedule
+from clnet.plan.source import Places, Target
+from clnet.tensor import Tensor
+
+# Microseconds that a launch takes on all cores, which have to be woken and joined, and on the calling thread; and what
+# one core does in a microsecond: multiply-adds of a product, statements of other kernels.
+WAKE, CALL, MULTIPLY_ADDS, STATEMENTS = 12.0, 1.5, 30_000.0, 3_000.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user may say about a plan: who multiplies matrices, and which form kernels take."""
+
+    gemm: str = "auto"
+    form: Literal["auto", "cpu", "gpu"] = "auto"
+
+
+def build(
+    outputs: Sequence[Node], assignments: Sequence[tuple[Tensor, Node]], device: Device, options: Options | None = None
+) -> Plan:
+    """Freeze a graph: what it returns, and what it assigns to the memory of Variables when all reads are over."""
+    options = options or Options()
+    gpu = options.form == "gpu" or (options.form == "auto" and device.kind == "gpu")
+    stored = [*outputs, *(value for _, value in assignments)]
+    runs.cut(topological(stored), gpu)
+    order = topological(stored)
+    forced = stored_nodes(order, stored)
+    found = schedule(fuse(order, forced), order, assignments, forced)
+    fresh = dict.fromkeys(id(base(node)) for node in outputs if not isinstance(base(node).op, Input | Held))
+    numbers = {ident: number for number, ident in enumerate(fresh)}
+
+    def storage(node: Node) -> Hashable:
+        node = base(node)
+        if isinstance(node.op, Held):
+            return node.op.tensor
+        if isinstance(node.op, Input):
+            return ("input", node.op.position)
+        if id(node) in found.inplace:
+            return found.inplace[id(node)]
+        return ("output", numbers[id(node)]) if id(node) in numbers else ("temporary", id(node))
+
+    queue = _queue(found.groups, device)
+    items = 1 if queue is not device.queue else 4 * device.facts.units
+    places, target = Places(storage, forced), Target(gpu, items)
+    lowered = [(group, *_lower(group, places, target, device, options)) for group in found.groups]
+    steps = [Step(launch, group.shape, _ops(group)) for group, launches, _ in lowered for launch in launches]
+    sizes = {("temporary", id(node)): node.nbytes for group in found.groups for node in group.outputs}
+    sizes |= {("workspace", id(group)): workspace for group, _, workspace in lowered}
+    results = [Result(storage(node), node.shape, node.dtype) for node in outputs]
+    return Plan(device, queue, steps, _memory(steps, sizes, device), results)
+
+
+def _lower(
+    group: Group, places: Places, target: Target, device: Device, options: Options
+) -> tuple[Sequence[Launch], int]:
+    """The launches of a group and the bytes of their workspace."""
+    if group.anchor is None:
+        return [(maps if group.axes is None else reductions).lower(group, places, target)], 0
+    a, b = (places.storage(source) for source in group.anchor.inputs)
+    form = None if options.gemm == "auto" else options.gemm
+    epilogue = epilogues.lower(group, places)
+    lowering = gemm.lower(device, _problem(group.anchor), a, b, epilogue, form=form)
+    own = ("workspace", id(group))
+    return [_renamed(launch, gemm.WORKSPACE, own) for launch in lowering.launches], lowering.workspace
+
+
+def _renamed(launch: Launch, slot: Hashable, name: Hashable) -> Launch:
+    """The launch with one slot under another name."""
+    renamed = (name if not isinstance(each, np.generic) and each == slot else each for each in launch.arguments)
+    return replace(launch, arguments=tuple(renamed))
+
+
+def _problem(node: Node) -> gemm.Problem:
+    """The matrix product of a Contraction node."""
+    assert isinstance(node.op, Contraction)
+    a, b = node.inputs
+    batch = count(node.shape[:-2])
+    return gemm.Problem(
+        m=node.shape[-2],
+        n=node.shape[-1],
+        k=a.shape[-2] if node.op.transpose_a else a.shape[-1],
+        batch=batch,
+        transpose_a=node.op.transpose_a,
+        transpose_b=node.op.transpose_b,
+        a_batched=batch > 1 and count(a.shape[:-2]) == batch,
+        b_batched=batch > 1 and count(b.shape[:-2]) == batch,
+        dtype=node.dtype,
+    )
+
+
+def _memory(steps: Sequence[Step], sizes: dict[tuple[str, int], int], device: Device) -> Memory:
+    """Buffers for every slot that the launches name, but for inputs and outputs, which change from call to call."""
+    lifetimes: dict[Hashable, Lifetime] = {}
+    buffers: dict[Hashable, cl.Buffer | None] = {}
+    for now, step in enumerate(steps):
+        for slot in step.launch.arguments:
+            if isinstance(slot, Tensor):
+                buffers[slot] = slot.buffer
+            elif isinstance(slot, tuple) and sizes.get(slot, 0):
+                lifetimes.setdefault(slot, Lifetime(sizes[slot], now, now)).last = now
+    place, totals = assign(lifetimes)
+    made = [device.allocate(size) for size in totals]
+    buffers |= {slot: made[number] for slot, number in place.items()}
+    return Memory(buffers, totals, sum(life.nbytes for life in lifetimes.values()))
+
+
+def _queue(groups: Sequence[Group], device: Device) -> cl.CommandQueue:
+    """The queue on which a run takes less time: one core without synchronisation, or all of them."""
+    if device.serial_queue is device.queue:
+        return device.queue
+    work = [_work(group) for group in groups]
+    alone = sum(CALL + each for each in work)
+    together = sum(WAKE + each / device.facts.units for each in work)
+    return device.serial_queue if alone < together else device.queue
+
+
+def _work(group: Group) -> float:
+    """Microseconds of one core, roughly."""
+    statements = count(group.shape) * (len(group.nodes) + len(group.outputs)) / STATEMENTS
+    if group.anchor is None:
+        return statements
+    problem = _problem(group.anchor)
+    return statements + problem.batch * problem.m * problem.n * problem.k / MULTIPLY_ADDS
+
+
+def _ops(group: Group) -> str:
+    """The ops of a group, in order."""
+    return " ".join(node.op.name for node in group.nodes)

@@ -1,0 +1,217 @@
+"""Source: the text of one OpenCL kernel as it grows.
+
+The text holds one statement an op, and sizes and numbers are arguments: one build serves every shape of the same
+structure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from clnet import kernels
+from clnet.graph import Constant, Node, Pointwise
+from clnet.index import Index, code, flatten, is_split
+from clnet.kernels import Launch
+from clnet.plan.fusion import Group, is_inline
+from clnet.tensor import C_TYPES
+
+NAME = re.compile(r"\w+\Z")
+
+
+@dataclass(frozen=True)
+class Target:
+    """How kernels run: as lanes of a GPU or on cores, and over how many work-items a launch is spread."""
+
+    gpu: bool
+    items: int
+
+    def blocks(self, extent: int, *, grain: int = 1, items: int = 0) -> tuple[int, int]:
+        """(work-items, elements of each) that cover `extent` in multiples of `grain`."""
+        block = -(-extent // max(1, items or self.items))
+        block = -(-max(1, block) // grain) * grain
+        return -(-extent // block), block
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where nodes lie: `storage` names the memory of one; `forced`, by id, are those that must have some."""
+
+    storage: Callable[[Node], Hashable]
+    forced: set[int]
+
+
+class Source:
+    """The text of one kernel as it grows; what `Pointwise.emit` writes to."""
+
+    def __init__(self, group: Group, places: Places) -> None:
+        self.group, self.places = group, places
+        self.written = {places.storage(node) for node in group.outputs}
+        self.buffers: dict[Hashable, tuple[str, str]] = {}  # storage -> (name, C type)
+        self.scalars: dict[tuple[str, str], tuple[str, Any]] = {}  # (C type, text) -> (name, value)
+        self.sizes: dict[int, str] = {}
+        self.libraries: list[str] = []
+        self.double = False
+        self.lines: list[str] = []
+        self.scopes: list[dict[tuple[int, Index], str]] = [{}]
+        self.names = 0
+        self.splits = False
+
+    # What ops ask for.
+
+    def value(self, node: Node, index: Index) -> str:
+        """The C variable with this element: known already, loaded, or computed here."""
+        for scope in reversed(self.scopes):
+            if (id(node), index) in scope:
+                return scope[id(node), index]
+        if isinstance(node.op, Constant):
+            return self.scalar(node.op.value, node.dtype)
+        mine = id(node) in self.group.members
+        if isinstance(node.op, Pointwise) and (mine or is_inline(node, self.places.forced)):
+            text = node.op.emit(node, index, self)
+            if NAME.match(text) and not mine:  # seen elsewhere under another index: no copy
+                return text
+        else:
+            text = f"{self.buffer(node)}[{self.code(index, node.shape)}]"
+        return self.statement(node, index, text)
+
+    def statement(self, node: Node, index: Index, text: str) -> str:
+        """A variable that holds `text`."""
+        name = f"v{self.names}"
+        self.names += 1
+        self.lines.append(f"const {self.c_type(node.dtype)} {name} = {text};")
+        self.scopes[-1][id(node), index] = name
+        return name
+
+    def code(self, index: Index, shape: tuple[int, ...]) -> str:
+        """The row-major position of an index."""
+        expr = flatten(index, shape)
+        self.splits |= is_split(expr)
+        return code(expr, self.size)
+
+    def scalar(self, value: Any, dtype: np.dtype[Any]) -> str:
+        """A number as an argument of the kernel; 0 and 1 as they are."""
+        kind = self.c_type(dtype)
+        number = dtype.type(value)
+        if number in (0, 1) and not np.signbit(np.float64(number)):
+            return f"{int(number)}.0" + ("f" if kind == "float" else "") if dtype.kind == "f" else str(int(number))
+        return self.scalars.setdefault((kind, repr(number)), (f"s{len(self.scalars)}", number))[0]
+
+    def define(self, library: str) -> None:
+        """Put a file of kernels_cl/, or a definition, before the kernel."""
+        if library not in self.libraries:
+            self.libraries.append(library)
+
+    # What the loops ask for.
+
+    def c_type(self, dtype: np.dtype[Any]) -> str:
+        """The C type of an element."""
+        self.double |= dtype == np.float64
+        return C_TYPES[dtype]
+
+    def size(self, extent: int) -> str:
+        """The C name of an extent."""
+        return str(extent) if extent in (0, 1, -1) else self.sizes.setdefault(extent, f"d{len(self.sizes)}")
+
+    def buffer(self, node: Node) -> str:
+        """The C name of the memory that holds a node."""
+        key = self.places.storage(node)
+        return self.buffers.setdefault(key, (f"p{len(self.buffers)}", self.c_type(node.dtype)))[0]
+
+    def store(self, nodes: Iterable[Node], full: Index, kept: Index) -> None:
+        """Compute the elements that belong to this pass, then write them: a kernel may update what it reads."""
+        lines = []
+        for node in nodes:
+            index = self.group.place(node, full, kept)
+            assert index is not None
+            text = self.value(node, index)
+            lines.append(f"{self.buffer(node)}[{self.code(index, node.shape)}] = {text};")
+        self.lines += lines
+
+    def block(self, body: Callable[[], None], head: str = "") -> None:
+        """`head { body }` with variables of its own."""
+        self.lines.append(f"{head} {{")
+        self.scopes.append({})
+        body()
+        self.scopes.pop()
+        self.lines.append("}")
+
+    def preamble(self) -> str:
+        """Everything before the kernel."""
+        text = "#pragma OPENCL EXTENSION cl_khr_fp64 : enable\n" if self.double else ""
+        for library in self.libraries:
+            if not library.endswith(".cl"):
+                text += f"{library}\n"
+            elif "#define T " not in kernels.read(library):
+                text += kernels.read(library)
+            else:  # once for each type of element
+                text += _typed(library, "float") + (_typed(library, "double") if self.double else "")
+        return text
+
+    def parameters(self) -> tuple[list[str], list[str], list[Hashable]]:
+        """(C declarations, names, arguments) of buffers, numbers and sizes, in this order."""
+        declarations, names, arguments = [], [], []
+        for key, (name, kind) in self.buffers.items():
+            const = "" if key in self.written else "const "
+            declarations.append(f"__global {const}{kind} *restrict {name}")
+            names.append(name)
+            arguments.append(key)
+        for (kind, _), (name, value) in self.scalars.items():
+            declarations.append(f"const {kind} {name}")
+            names.append(name)
+            arguments.append(value.astype(np.uint8) if value.dtype == np.bool_ else value)
+        for extent, name in self.sizes.items():
+            declarations.append(f"const int {name}")
+            names.append(name)
+            arguments.append(np.int32(extent))
+        return declarations, names, arguments
+
+
+def _typed(library: str, kind: str) -> str:
+    """A file of functions of T, for one T."""
+    return kernels.define(T=kind, DOUBLE=int(kind == "double")) + kernels.read(library) + "#undef T\n#undef DOUBLE\n"
+
+
+def title(group: Group) -> str:
+    """What a kernel is called: its kind and its ops, for profiles and error messages."""
+    kind = "product" if group.anchor is not None else "map" if group.axes is None else "reduce"
+    ops = list(dict.fromkeys(node.op.name for node in group.nodes if node is not group.anchor))
+    return "_".join([kind, *(ops if len(ops) <= 4 else [*ops[:3], f"and_{len(ops) - 3}_more"])])
+
+
+def launch(source: Source, target: Target, grid: tuple[int, ...], local: tuple[int, ...], **bounds: int) -> Launch:
+    """The launch of a finished text; `bounds`: names and values of the sizes that its loops use."""
+    declarations, _, arguments = source.parameters()
+    declarations += [f"const int {name}" for name in bounds]
+    arguments += [np.int32(value) for value in bounds.values()]
+    single = "" if target.gpu else "__attribute__((reqd_work_group_size(1, 1, 1))) "
+    name = title(source.group)
+    text = f"{source.preamble()}__kernel {single}void {name}({', '.join(declarations)})\n{{\n"
+    return Launch(text + _indented(source.lines) + "}\n", name, tuple(arguments), grid, local)
+
+
+def _indented(lines: Iterable[str]) -> str:
+    """C lines, indented by their braces: someone may have to read them in a compiler's log."""
+    text, depth = "", 1
+    for line in lines:
+        depth -= line.startswith("}")
+        text += "    " * depth + line + "\n"
+        depth += line.endswith("{")
+    return text
+
+
+def bounds(axis: int, name: str) -> list[str]:
+    """C lines for the range of one loop of a work-item: its block of `name`s."""
+    return [
+        f"const int {name}_begin = (int)get_global_id({axis}) * {name}_block;",
+        f"const int {name}_end = {name}_begin + {name}_block < {name}s ? {name}_begin + {name}_block : {name}s;",
+    ]
+
+
+def loop(name: str) -> str:
+    """The head of a loop over the range of `name`."""
+    return f"for (int {name} = {name}_begin; {name} < {name}_end; ++{name})"
