@@ -1,0 +1,11 @@
+"""Layers as small typed classes; networks are layers made of layers."""
+
+from clnet.nn import initializers
+from clnet.nn.activation import Activation
+from clnet.nn.containers import Residual, Sequential
+from clnet.nn.dense import Dense
+from clnet.nn.dropout import Dropout
+from clnet.nn.flatten import Flatten
+from clnet.nn.layer import Layer
+
+__all__ = ["Activation", "Dense", "Dropout", "Flatten", "Layer", "Residual", "Sequential", "initializers"]
