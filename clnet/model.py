@@ -1,0 +1,259 @@
+"""Model: a network with what it learns by; fit, evaluate, predict, save and load."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+import clnet
+from clnet import checkpoint, recipe, tree
+from clnet.callbacks import Callback, History, ProgressBar, Run
+from clnet.checkpoint import Checkpoint
+from clnet.device import device as find
+from clnet.errors import ArgumentError, CheckpointError, ClnetError
+from clnet.nn.layer import Layer, tree_map
+from clnet.nn.summary import table
+from clnet.optim import Adam, Optimizer
+from clnet.training.arrays import host, is_array, padded, samples_of, take
+from clnet.training.feed import Feed
+from clnet.training.intake import Intake
+from clnet.training.interrupt import Interrupt
+from clnet.training.objective import Objective
+from clnet.training.steps import Steps
+from clnet.variable import Variable
+
+
+class Model:
+    """A network, a loss, an optimizer and metrics on a device.
+
+    net: any layer. loss: a name or function of `clnet.losses`; metrics: names or functions of `clnet.metrics`; a tuple
+    or dict of either for a network with several outputs. Without an optimizer it is `Adam()`; without a loss the model
+    only predicts. The seed chooses the first weights, the order of samples in each epoch, and what dropout drops.
+
+    Inputs are cast to float32, uint8 pictures on the device and unscaled; int32 stays, for layers that look things up.
+    `epoch` counts the epochs that the network has been trained, `history` is that of the last `fit`.
+    """
+
+    def __init__(
+        self,
+        net: Layer,
+        loss: Any = None,
+        optimizer: Optimizer | None = None,
+        metrics: Any = (),
+        *,
+        device: object = None,
+        seed: int = 0,
+    ) -> None:
+        if not isinstance(net, Layer):
+            raise ArgumentError(f"Model: net is {net!r}, wants a layer such as nn.Sequential(...)")
+        self.net = net
+        self.loss = loss
+        self.metrics = metrics
+        self.optimizer = Adam() if optimizer is None else optimizer
+        self.device = find(device)
+        self.seed = seed
+        self.epoch = 0
+        self.history = History()
+        self.stop_training = False
+        objective = None if loss is None else Objective(loss, metrics)
+        self._steps = Steps(net, objective, self.optimizer, self.device)
+        self._intake = Intake(net, self.device, seed)
+
+    def fit(
+        self,
+        x: Any,
+        y: Any = None,
+        *,
+        epochs: int = 1,
+        batch_size: int = 32,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        callbacks: Sequence[Callback] = (),
+        verbose: Literal[0, 1, 2] = 1,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+    ) -> History:
+        """Train from epoch `initial_epoch` to `epochs`, every sample once an epoch.
+
+        x, y: arrays (samples, ...) or tensors, or tuples or dicts of them for several inputs and outputs; or x alone,
+        something that gives batches (x, y) or (x, y, weights) every time it is iterated. They lie on the device if it
+        has room for them, else they are streamed. validation_data: (x, y), (x, y, weights) or batches. sample_weight:
+        (samples,), as in Keras. verbose: 0 is silent, 1 shows a bar, 2 a line an epoch.
+
+        The order of an epoch is a function of (seed, `epoch`), so that a model that is saved and loaded goes on with
+        the same bits. Ctrl-C raises KeyboardInterrupt when the device is between two steps and the callbacks know; the
+        model can be used, saved and trained on, from where in the epoch it stopped. `DivergenceError`: the loss is no
+        number any more.
+        """
+        if epochs < 0 or initial_epoch < 0 or batch_size < 1:
+            raise ArgumentError(
+                f"fit: epochs={epochs}, initial_epoch={initial_epoch}, batch_size={batch_size}; want 0, 0 and 1 or more"
+            )
+        feed = self._intake.feed((x, y, sample_weight), batch_size, "fit", shuffle=shuffle)
+        judged = None
+        if validation_data is not None:
+            parts = validation_data if isinstance(validation_data, tuple) else (validation_data,)
+            judged = self._intake.feed((*parts, None, None)[:3], max(batch_size, 256), "fit: validation_data")
+        steps = -(-feed.samples // batch_size) if feed.samples else len(x) if hasattr(x, "__len__") else None
+        self.history = History()
+        bar = [ProgressBar(verbose=verbose)] if verbose else []
+        self._run(feed, judged, initial_epoch, Run(epochs, steps), [self.history, *bar, *callbacks])
+        return self.history
+
+    def _run(self, feed: Feed, judged: Feed | None, first: int, run: Run, callbacks: Sequence[Callback]) -> None:
+        self.stop_training = False
+        for callback in callbacks:
+            callback.model, callback.run = self, run
+        try:
+            with Interrupt() as interrupt:
+                for callback in callbacks:
+                    callback.on_train_begin()
+                for epoch in range(first, run.epochs):
+                    self._run_epoch(feed, judged, epoch, callbacks, interrupt)
+                    if self.stop_training:
+                        break
+        except KeyboardInterrupt:
+            self.device.finish()
+            for callback in callbacks:
+                callback.on_interrupt()
+            raise
+        finally:
+            for callback in callbacks:
+                callback.on_train_end()
+
+    def _run_epoch(
+        self, feed: Feed, judged: Feed | None, epoch: int, callbacks: Sequence[Callback], interrupt: Interrupt
+    ) -> None:
+        for callback in callbacks:
+            callback.on_epoch_begin(epoch)
+        logs: dict[str, float] = {}
+        for done, logs in self._steps.train(feed, self.epoch):
+            for callback in callbacks:
+                callback.on_window(epoch, done, logs)
+            interrupt.check()
+        self.epoch += 1
+        if judged is not None:
+            means = self._steps.evaluate(judged, interrupt.check)
+            logs = logs | {f"val_{name}": mean for name, mean in means.items()}
+        for callback in callbacks:
+            callback.on_epoch_end(epoch, logs)
+
+    def evaluate(self, x: Any, y: Any = None, *, batch_size: int = 256, sample_weight: Any = None) -> dict[str, float]:
+        """{"loss": mean loss, metric: mean} over all samples; x and y as for `fit`."""
+        return self._steps.evaluate(self._intake.feed((x, y, sample_weight), batch_size, "evaluate"))
+
+    def predict(self, x: Any, *, batch_size: int = 256) -> Any:
+        """The network's outputs for x (samples, ...), as NumPy arrays (samples, ...) in the nest that it gives."""
+        inputs = tree_map(np.asarray, host(x, "predict: x"))
+        samples = samples_of(inputs, "predict: x")
+        self._intake.build(inputs)
+        size = min(batch_size, 1 << (samples - 1).bit_length())  # few sizes, so few plans
+        parts = []
+        for start in range(0, samples, size):
+            batch = padded(take(inputs, slice(start, start + size)), size)
+            leaves, structure = tree.flatten(self._steps.predict(batch), is_array)
+            parts.append([leaf.numpy()[: samples - start] for leaf in leaves])
+        return tree.unflatten(structure, iter([np.concatenate(part) for part in zip(*parts, strict=True)]))
+
+    def summary(self) -> str:
+        """A table of the layers: output shape, parameters, bytes."""
+        return table(self.net)
+
+    def variables(self) -> dict[str, Variable]:
+        """Path -> Variable of the network."""
+        return self.net.variables()
+
+    def save(self, path: str | Path) -> None:
+        """Write a checkpoint (see `clnet.checkpoint`), atomically: network, optimizer, and where training is."""
+        if self.net.signature is None:
+            raise ArgumentError("save: the network has no variables yet; fit, or build it first")
+        self.optimizer.build(self.net.trainable_variables())
+        arrays = {
+            **{f"net/{name}": each.numpy() for name, each in self.net.variables().items()},
+            **{f"optimizer/{name}": each.numpy() for name, each in self.optimizer.variables().items()},
+            **{f"training/{name}": each for name, each in self._steps.meter.arrays().items()},
+        }
+        settings = {
+            "net": _recipe(self.net),
+            "signature": recipe.write(self.net.signature),
+            "loss": _recipe(self.loss),
+            "optimizer": _recipe(self.optimizer),
+            "metrics": _recipe(self.metrics),
+            "seed": self.seed,
+            "epoch": self.epoch,
+            "length": self._steps.length,
+        }
+        checkpoint.write(path, Checkpoint(arrays, settings), version=clnet.__version__)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        net: Layer | None = None,
+        *,
+        loss: Any = None,
+        optimizer: Optimizer | None = None,
+        metrics: Any = None,
+        device: object = None,
+    ) -> Model:
+        """The model that `save` wrote, to go on as if it had never stopped.
+
+        net, loss, metrics: wanted where they are of the user's own making, which the file cannot make again. optimizer:
+        another one, which starts afresh. `CheckpointError` if the file is damaged, or is of another network.
+        """
+        file = checkpoint.read(path)
+        try:
+            parts = {"net": net, "loss": loss, "metrics": metrics, "optimizer": optimizer}
+            parts = {name: _remade(path, file.settings, name) if part is None else part for name, part in parts.items()}
+            model = cls(**parts, device=device, seed=int(file.settings["seed"]))
+            inputs, named = recipe.read(file.settings["signature"])
+            model.epoch, model._steps.length = int(file.settings["epoch"]), file.settings["length"]
+        except (KeyError, TypeError, ValueError) as error:
+            if isinstance(error, ClnetError):
+                raise
+            raise CheckpointError(f"{path}: its metadata is damaged: {error!r}") from error
+        model.net.build_like(inputs, named, seed=model.seed, device=model.device)
+        model.optimizer.build(model.net.trainable_variables())
+        variables, state = model.net.variables(), model.optimizer.variables()
+        _check(path, variables, file.below("net"))
+        for name, value in file.below("net").items():
+            variables[name].assign(value)
+        if optimizer is None:
+            _check(path, state, file.below("optimizer"))
+            model.optimizer.restore(file.below("optimizer"))
+        model._steps.meter.restore(file.below("training"))
+        return model
+
+
+def _recipe(value: Any) -> Any:
+    """How to make the object again, or why that cannot be known."""
+    try:
+        return recipe.write(value)
+    except recipe.NoRecipeError as error:
+        return {"missing": str(error)}
+
+
+def _remade(path: str | Path, settings: Mapping[str, Any], name: str) -> Any:
+    """The part of a model again, or None for a loss, and no metrics, that only the user can make."""
+    made = settings[name]
+    if not isinstance(made, dict) or "missing" not in made:
+        return recipe.read(made)
+    if name in ("net", "optimizer"):
+        raise CheckpointError(f"{path}: cannot make its {name} ({made['missing']}); give Model.load(..., {name}=)")
+    return None if name == "loss" else ()
+
+
+def _check(path: str | Path, variables: dict[str, Variable], arrays: dict[str, Any]) -> None:
+    """`CheckpointError` unless there is an array of the right shape and dtype for each Variable, and no other."""
+    missing, surplus = variables.keys() - arrays.keys(), arrays.keys() - variables.keys()
+    if missing or surplus:
+        raise CheckpointError(f"{path}: of another network: lacks {sorted(missing)}, has {sorted(surplus)} too many")
+    for name, variable in variables.items():
+        got = arrays[name]
+        if (got.shape, got.dtype) != (variable.shape, variable.dtype):
+            raise CheckpointError(
+                f"{path}: {name} has shape {got.shape} of {got.dtype}, wants {variable.shape} of {variable.dtype}"
+            )

@@ -1,0 +1,80 @@
+"""Arrays of the user's as a model takes them: nests of tuples and dicts, every leaf (samples, ...), checked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clnet import tree
+from clnet.device import Device
+from clnet.errors import DataError, DTypeError, ShapeError
+from clnet.tensor import Tensor
+
+
+def is_array(value: Any) -> bool:
+    """What a nest of data has for leaves."""
+    return isinstance(value, (np.ndarray, Tensor))
+
+
+def host(nest: Any, who: str) -> Any:
+    """The nest with every leaf an array that kernels can take: float32, int32, uint8 or bool; a Tensor stays.
+
+    float16 and float64 become float32, other integers int32. `DTypeError` for anything else, `DataError` for NaN and
+    for integers beyond int32.
+    """
+    if isinstance(nest, dict):
+        return {key: host(value, f"{who}[{key!r}]") for key, value in nest.items()}
+    if isinstance(nest, tuple):
+        return tuple(host(value, f"{who}[{number}]") for number, value in enumerate(nest))
+    return nest if isinstance(nest, Tensor) else _host(np.asarray(nest), who)
+
+
+def _host(array: NDArray[Any], who: str) -> NDArray[Any]:
+    if array.dtype.kind == "f":
+        array = array.astype(np.float32, copy=False)
+        if array.size and np.isnan(array.min()):
+            sample = int(np.argwhere(np.isnan(array))[0][0]) if array.ndim else 0
+            raise DataError(f"{who}: sample {sample} contains NaN")
+        return array
+    if array.dtype in (np.uint8, np.bool_):
+        return array
+    if array.dtype.kind not in "iu":
+        raise DTypeError(f"{who}: got dtype {array.dtype}, wants numbers")
+    limits = np.iinfo(np.int32)
+    if array.size and (array.min() < limits.min or array.max() > limits.max):
+        raise DataError(f"{who}: integers go from {array.min()} to {array.max()}, want those of int32")
+    return array.astype(np.int32, copy=False)
+
+
+def samples_of(nest: Any, who: str = "data") -> int:
+    """How many samples the leaves of a nest have; `ShapeError` unless all have equally many, `DataError` for none."""
+    leaves, _ = tree.flatten(nest, is_array)
+    counts = {leaf.shape[0] if leaf.shape else None for leaf in leaves if is_array(leaf)}
+    if len(counts) != 1 or None in counts:
+        got = ", ".join(str(leaf.shape) for leaf in leaves)
+        raise ShapeError(f"{who}: got arrays of shapes {got}; wants (samples, ...) each, equally many samples")
+    samples = int(counts.pop())  # type: ignore[arg-type]
+    if not samples:
+        raise DataError(f"{who}: there are no samples")
+    return samples
+
+
+def take(nest: Any, rows: Any) -> Any:
+    """The nest with array[rows] for every host array."""
+    leaves, structure = tree.flatten(nest, is_array)
+    return tree.unflatten(structure, iter([leaf[rows] for leaf in leaves]))
+
+
+def padded(nest: Any, samples: int) -> Any:
+    """The nest with zeros after the samples that each host array has, so that it has so many."""
+    leaves, structure = tree.flatten(nest, is_array)
+    grown = [np.pad(leaf, [(0, samples - len(leaf))] + [(0, 0)] * (leaf.ndim - 1)) for leaf in leaves]
+    return tree.unflatten(structure, iter(grown))
+
+
+def fits(nest: Any, device: Device) -> bool:
+    """Whether the device has room for these arrays beside a network: half its memory, each in one buffer."""
+    sizes = [leaf.nbytes for leaf in tree.flatten(nest, is_array)[0]]
+    return sum(sizes) <= device.facts.memory // 2 and max(sizes) <= device.facts.max_allocation

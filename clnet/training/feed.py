@@ -1,0 +1,97 @@
+"""Feed: the samples that a model is trained on or judged by, and how they come to its steps.
+
+`Resident` samples lie on the device from the first step to the last. Those that the device has no room for, and those
+that come as batches, are `Streamed`: the next batch is uploaded while the device computes on the one before.
+
+A step is a compiled function of (data, order, size): data is the nest (x, y, weights) of tensors, of which the step
+takes the `size` rows that `order` names from the meter's offset on; with size None, data is the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from clnet import ops
+from clnet.compiled import Compiled, compile
+from clnet.device import Device
+from clnet.nn.layer import fingerprint
+from clnet.training.arrays import samples_of
+from clnet.training.pace import Pace
+from clnet.training.upload import Upload
+from clnet.variable import Variable
+
+
+class Order:
+    """The order of samples in an epoch: int32 (samples,), a permutation that (seed, epoch) chooses."""
+
+    def __init__(self, samples: int, seed: int, device: Device) -> None:
+        self.indices = Variable(np.arange(samples, dtype=np.int32), device=device, name="order", trainable=False)
+        self._epoch = Variable(np.int32(0), device=device, name="epoch", trainable=False)
+        self._key = ops.Key(seed, fingerprint("shuffle"), self._epoch)
+        self._shuffle = compile(self._assign, device=device)
+
+    def shuffle(self, epoch: int) -> Variable:
+        """The order of this epoch, counted from 0."""
+        self._epoch.assign(np.int32(epoch))
+        self._shuffle()
+        return self.indices
+
+    def _assign(self) -> None:
+        self.indices.assign(ops.permutation(self.indices.shape[0], key=self._key))
+
+
+class Feed(Protocol):
+    """Samples in windows of steps."""
+
+    @property
+    def samples(self) -> int | None:
+        """In an epoch; None where only its end tells."""
+
+    def windows(self, step: Compiled, epoch: int, start: int, pace: Pace) -> Iterator[int]:
+        """Run an epoch from sample `start` on; gives the number of steps after each window, the device idle."""
+
+
+@dataclass(frozen=True)
+class Resident:
+    """data: nest (x, y, weights) of tensors (samples, ...); order: None for the order that they have."""
+
+    data: Any
+    samples: int
+    batch_size: int
+    order: Order | None
+
+    def windows(self, step: Compiled, epoch: int, start: int, pace: Pace) -> Iterator[int]:
+        order = None if self.order is None else self.order.shuffle(epoch)
+        whole, rest = divmod(self.samples - start, self.batch_size)
+        for size, times in ((self.batch_size, whole), (rest, 1)):
+            if size and times:
+                yield from pace.windows(step.plan(self.data, order, size), times)
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """batches(epoch): the batches of host arrays, nests (x, y, weights) each, already checked."""
+
+    batches: Callable[[int], Iterable[Any]]
+    samples: int | None
+    upload: Upload
+
+    def windows(self, step: Compiled, epoch: int, start: int, pace: Pace) -> Iterator[int]:
+        running = False
+        for batch in self.batches(epoch):
+            done, start = start > 0, start - samples_of(batch)
+            if done:
+                continue
+            tensors = self.upload(batch)  # while the step before runs
+            if running:
+                self.upload.device.finish()
+                yield 1
+            step.plan(tensors, None, None).replay()
+            running = True
+        if running:
+            self.upload.device.finish()
+            yield 1

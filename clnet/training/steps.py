@@ -1,0 +1,138 @@
+"""Steps: what a model computes, compiled: a step of training, a step of evaluation, a prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from clnet import ops, tree
+from clnet.compiled import compile, value_and_grad
+from clnet.device import Device
+from clnet.errors import ArgumentError, DivergenceError
+from clnet.graph import Spec
+from clnet.nn.layer import Layer, tree_map
+from clnet.optim import Optimizer
+from clnet.tensor import Tensor
+from clnet.training.arrays import is_array
+from clnet.training.feed import Feed
+from clnet.training.meter import Meter
+from clnet.training.objective import Objective
+from clnet.training.pace import Pace
+from clnet.variable import Variable
+
+
+class Steps:
+    """The compiled steps of a network, and the meters that they add to.
+
+    A step of training is one plan without results: it takes its rows of the data, computes loss and gradients, updates
+    weights, optimizer and `meter`. Replaying it is all that the host does in an epoch.
+    """
+
+    def __init__(self, net: Layer, objective: Objective | None, optimizer: Optimizer, device: Device) -> None:
+        self.net = net
+        self.optimizer = optimizer
+        self.meter = Meter(device)
+        self.judge = Meter(device)
+        self.predict = compile(self._predict, device=device)
+        self.length: int | None = None  # samples in the epoch that the meter is in, if known
+        self._objective = objective
+        self._train = compile(self._train_step, device=device)
+        self._evaluate = compile(self._evaluation_step, device=device)
+        self._paces = Pace(), Pace()
+
+    @property
+    def objective(self) -> Objective:
+        """Raises `ArgumentError` for a model without a loss."""
+        if self._objective is None:
+            raise ArgumentError("Model: has no loss; give Model(net, loss=...) or Model.load(path, loss=...)")
+        return self._objective
+
+    def train(self, feed: Feed, epoch: int) -> Iterator[tuple[int, dict[str, float]]]:
+        """Train an epoch, or the rest of the one that the meter is in the middle of.
+
+        Gives (steps done, means so far) after each window, the device idle; `DivergenceError` after one in which a
+        loss was not finite.
+        """
+        start = self.position if feed.samples == self.length else 0
+        if not start:
+            self.meter.reset()
+        self.length = feed.samples
+        done = 0
+        for steps in feed.windows(self._train, epoch, start, self._paces[0]):
+            done += steps
+            bad = self.meter.bad_step()
+            if bad is not None:
+                self.meter.reset()
+                raise DivergenceError(
+                    f"fit: the loss was not a finite number at step {bad} (of all), in epoch {epoch + 1}; "
+                    "try a smaller learning rate, or clip_norm",
+                    step=bad,
+                    epoch=epoch + 1,
+                )
+            yield done, self.meter.means()
+        if not done:  # it had stopped after the last window of an epoch
+            yield done, self.meter.means()
+        self.meter.reset()
+
+    def evaluate(self, feed: Feed, check: Callable[[], None] = lambda: None) -> dict[str, float]:
+        """Mean loss and metrics over the feed; `check` is called after each window."""
+        self.judge.reset()
+        for _ in feed.windows(self._evaluate, 0, 0, self._paces[1]):
+            check()
+        return self.judge.means()
+
+    @property
+    def position(self) -> int:
+        """Samples of the epoch that training is in the middle of; 0 between epochs."""
+        return int(self.meter.offset.numpy())
+
+    def _train_step(self, data: Any, order: Tensor | None, size: int | None) -> None:
+        x, y, weights = _rows(data, order, self.meter.offset, size)
+        variables = self.net.trainable_variables()
+        if not variables:
+            raise ArgumentError(f"fit: {self.net.name} has nothing to train: no variables, or all are frozen")
+
+        def objective() -> tuple[Tensor, Any]:
+            predictions = self._call(x, training=True)
+            return self.objective.total(predictions, y, weights), predictions
+
+        (loss, predictions), gradients = value_and_grad(objective, wrt=variables, has_aux=True)()
+        self.optimizer.apply(gradients)
+        self.meter.watch(loss, self.optimizer.variables()["step"] + 1)
+        self._count(self.meter, loss, predictions, y)
+
+    def _evaluation_step(self, data: Any, order: Tensor | None, size: int | None) -> None:
+        x, y, weights = _rows(data, order, self.judge.offset, size)
+        predictions = self._call(x, training=False)
+        self._count(self.judge, self.objective.total(predictions, y, weights), predictions, y)
+
+    def _predict(self, x: Any) -> Any:
+        return self._call(x, training=False)
+
+    def _call(self, x: Any, *, training: bool) -> Any:
+        x = tree_map(lambda each: ops.cast(each, input_spec(each).dtype), x)
+        if isinstance(x, dict):
+            return self.net(**x, training=training)
+        return self.net(*(x if isinstance(x, tuple) else (x,)), training=training)
+
+    def _count(self, meter: Meter, loss: Tensor, predictions: Any, targets: Any) -> None:
+        samples = tree.flatten(targets, is_array)[0][0].shape[0]
+        metrics = self.objective.measure(predictions, targets)
+        meter.add(samples, {"loss": loss * samples, **{name: ops.sum(each) for name, each in metrics.items()}})
+
+
+def _rows(data: Any, order: Tensor | None, offset: Variable, size: int | None) -> Any:
+    """The rows of a step: `size` from offset on, in this order or as they lie; all of them where size is None."""
+    if size is None:
+        return data
+    if order is None:
+        return tree_map(lambda values: ops.dynamic_slice(values, offset, size), data)
+    rows = ops.dynamic_slice(order, offset, size)
+    return tree_map(lambda values: ops.gather(values, rows), data)
+
+
+def input_spec(x: Any) -> Spec:
+    """What the network sees of an array or tensor: one sample, float32, or int32 for what a layer looks up."""
+    return Spec((1, *x.shape[1:]), np.dtype("int32" if x.dtype == np.int32 else "float32"))
