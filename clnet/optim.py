@@ -199,7 +199,8 @@ class Adam(Optimizer):
     def corrected(self, rate: Tensor, step: Tensor) -> Tensor:
         first = 1 - ops.exp(step * math.log(self.beta_1)) if self.beta_1 else 1.0
         second = 1 - ops.exp(step * math.log(self.beta_2)) if self.beta_2 else step * 0 + 1.0
-        return rate * (ops.sqrt(second) / first)
+        correction: Tensor = ops.sqrt(second) / first
+        return rate * correction
 
     def update(self, gradient: Tensor, weight: Tensor, state: State, rate: Tensor) -> tuple[Tensor, State]:
         m = self.beta_1 * state["m"] + (1 - self.beta_1) * gradient

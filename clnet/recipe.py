@@ -97,15 +97,16 @@ def _make(factory: Any, arguments: dict[str, Any]) -> Any:
 
 
 def _name(value: Any) -> str:
+    name: str = value.__name__
     for folder, module in _MODULES.items():
-        if getattr(module, value.__name__, None) is value:
-            return f"{folder}.{value.__name__}"
-    raise NoRecipeError(f"{value.__module__}.{value.__qualname__} is not clnet's")
+        if getattr(module, name, None) is value:
+            return f"{folder}.{name}"
+    raise NoRecipeError(f"{value.__module__}.{name} is not clnet's")
 
 
 def _named(name: str) -> Any:
     folder, _, last = name.partition(".")
     value: Any = None if last.startswith("_") else getattr(_MODULES.get(folder), last, None)
-    if not (inspect.isfunction(value) or inspect.isclass(value)) or not value.__module__.startswith("clnet."):
+    if not callable(value) or not getattr(value, "__module__", "").startswith("clnet."):
         raise CheckpointError(f"recipe: clnet has no {name!r}")
     return value

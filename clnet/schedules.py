@@ -54,7 +54,8 @@ class StepDecay(Schedule):
 
     def __call__(self, count: Tensor) -> Tensor:
         steps = ops.floor((count + 0.5) / self.every)  # OpenCL's division may fall short of a whole number
-        return self.rate * ops.exp(steps * math.log(self.factor))
+        decayed: Tensor = self.rate * ops.exp(steps * math.log(self.factor))
+        return decayed
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ class ExponentialDecay(Schedule):
         _positive(self, every=self.every, factor=self.factor)
 
     def __call__(self, count: Tensor) -> Tensor:
-        return self.rate * ops.exp(count * (math.log(self.factor) / self.every))
+        decayed: Tensor = self.rate * ops.exp(count * (math.log(self.factor) / self.every))
+        return decayed
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, TypeAlias, cast, get_args
+from typing import Literal, TypeAlias, cast, get_args
 
 from clnet import ops
 from clnet.errors import ArgumentError
@@ -45,7 +45,7 @@ def activate(choice: ActivationName | ActivationFunction | None) -> ActivationFu
     if choice is None or choice == "linear":
         return lambda x: x
     if isinstance(choice, str) and choice in get_args(ActivationName):
-        return cast("Any", getattr(ops, choice))
+        return cast("ActivationFunction", getattr(ops, choice))
     if callable(choice):
         return choice
     raise ArgumentError(

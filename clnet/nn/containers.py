@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from clnet import ops
 from clnet.errors import ArgumentError, ShapeError
 from clnet.nn.activation import Activation, ActivationFunction
 from clnet.nn.layer import Layer
@@ -42,11 +41,11 @@ class Residual(Layer):
         self.shortcut = None if shortcut is None else _layer(shortcut, "Residual")
 
     def call(self, x: Tensor, *, training: bool = False) -> Tensor:
-        y = self.layer(x, training=training)
-        short = x if self.shortcut is None else self.shortcut(x, training=training)
+        y: Tensor = self.layer(x, training=training)
+        short: Tensor = x if self.shortcut is None else self.shortcut(x, training=training)
         if y.shape != short.shape:
             raise ShapeError(f"Residual: layer gives {y.shape}, shortcut {short.shape}, wants one shape")
-        return ops.add(y, short)
+        return y + short
 
     def __repr__(self) -> str:
         return f"Residual({self.layer!r})"

@@ -76,5 +76,5 @@ def padded(nest: Any, samples: int) -> Any:
 
 def fits(nest: Any, device: Device) -> bool:
     """Whether the device has room for these arrays beside a network: half its memory, each in one buffer."""
-    sizes = [leaf.nbytes for leaf in tree.flatten(nest, is_array)[0]]
+    sizes: list[int] = [leaf.nbytes for leaf in tree.flatten(nest, is_array)[0]]
     return sum(sizes) <= device.facts.memory // 2 and max(sizes) <= device.facts.max_allocation
