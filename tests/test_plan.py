@@ -1,4 +1,4 @@
-"""What a frozen plan promises: every read sees the value on entry, memory is counted and reused, replays only enqueue."""
+"""What a plan promises: reads see the value on entry, memory is counted and reused, replays only enqueue."""
 
 from __future__ import annotations
 

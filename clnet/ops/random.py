@@ -16,9 +16,12 @@ from clnet.compiled import eager
 from clnet.errors import ArgumentError
 from clnet.graph import Emitter, Node, Pointwise, Spec
 from clnet.index import Index
-from clnet.ops.elementwise import convert, less, log, operands, sqrt, where
+from clnet.ops.elementwise import Elementwise, convert, less, log, operands, sqrt, where
 from clnet.tensor import Tensor
 from clnet.trace import apply, as_node
+
+
+_cosine = Elementwise("cosine", "cos({0})", None, ())
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Key:
 
     def folded(self, number: int) -> Key:
         """The key of another stream, for a second tensor of the same step."""
-        return Key(self.seed, (self.stream * 0x9E3779B1 + number + 1) & 0xFFFFFFFF, self.counter)
+        return Key(self.seed, (self.stream * 0x9E3779B1 + (number + 1) * 0x85EBCA6B) & 0xFFFFFFFF, self.counter)
 
 
 @dataclass(frozen=True)
@@ -88,8 +91,7 @@ def random_normal(shape: int | Sequence[int], *, key: Key, device: Any = None) -
     """float32 of mean 0 and deviation 1. Source: Box and Muller (1958)."""
     radius = sqrt(log(1 - _draw("random_uniform", shape, key)) * -2.0)
     angle = _draw("random_uniform", shape, key.folded(0)) * (2 * math.pi)
-    normal: Tensor = radius * cosine(angle)
-    return normal
+    return radius * apply(_cosine, angle)
 
 
 @eager
@@ -108,14 +110,3 @@ def dropout(x: Tensor, rate: float, *, key: Key) -> Tensor:
         return node
     drawn = _draw("random_uniform", node.shape, key)
     return where(less(drawn, rate), 0.0, node * (1 / (1 - rate)))
-
-
-def _cosine() -> Any:
-    from clnet.ops.elementwise import Elementwise
-
-    return Elementwise("cosine", "cos({0})", None, ())
-
-
-def cosine(x: Any) -> Any:
-    """cos x."""
-    return apply(_cosine(), x)
