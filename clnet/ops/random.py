@@ -20,7 +20,6 @@ from clnet.ops.elementwise import Elementwise, convert, less, log, operands, sqr
 from clnet.tensor import Tensor
 from clnet.trace import apply, as_node
 
-
 _cosine = Elementwise("cosine", "cos({0})", None, ())
 
 
@@ -91,7 +90,8 @@ def random_normal(shape: int | Sequence[int], *, key: Key, device: Any = None) -
     """float32 of mean 0 and deviation 1. Source: Box and Muller (1958)."""
     radius = sqrt(log(1 - _draw("random_uniform", shape, key)) * -2.0)
     angle = _draw("random_uniform", shape, key.folded(0)) * (2 * math.pi)
-    return radius * apply(_cosine, angle)
+    normal: Tensor = radius * apply(_cosine, angle)
+    return normal
 
 
 @eager
