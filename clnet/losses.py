@@ -108,6 +108,7 @@ def softmax_cross_entropy(
     term, as Keras's `class_weight`: the mean still divides by the number of samples.
     """
     classes = predictions.shape[-1] if predictions.ndim else 0
+    is_one = class_weights is None and are_labels(predictions.shape, targets.shape, targets.dtype)
     targets = _one_hot(predictions, targets, "softmax_cross_entropy")
     if label_smoothing:
         targets = (1 - label_smoothing) * targets + label_smoothing / classes
@@ -116,7 +117,11 @@ def softmax_cross_entropy(
         if factors.shape != (classes,):
             raise ShapeError(f"softmax_cross_entropy: class_weights has shape {factors.shape}, wants ({classes},)")
         targets = targets * factors
-    return _total(-targets * ops.log_softmax(predictions), weights, _rows(predictions))
+    # Not targets * log_softmax(predictions): its gradient sums the targets, in a launch that labels do not need.
+    shifted = predictions - ops.stop_gradient(ops.max(predictions, axis=-1, keepdims=True))
+    logarithm = ops.log(ops.sum(ops.exp(shifted), axis=-1))
+    rows = (1 if is_one else ops.sum(targets, axis=-1)) * logarithm - ops.sum(targets * shifted, axis=-1)
+    return _mean(rows, weights)
 
 
 def loss(choice: LossName | Loss) -> Loss:
