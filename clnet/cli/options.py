@@ -1,0 +1,34 @@
+"""Options and types that several commands share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+import clnet
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def device(command: F) -> F:
+    return click.option(
+        "--device",
+        metavar="DEVICE",
+        help="cpu, gpu, an index, or part of a name, as `clnet devices` shows them.  [default: the best one]",
+    )(command)
+
+
+def as_json(command: F) -> F:
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line.")(command)
+
+
+def echo_json(value: dict[str, Any]) -> None:
+    click.echo(json.dumps(value))
+
+
+def label(device: clnet.Device) -> str:
+    """A device in one line, with what tells it from another run's: its driver's version."""
+    return f"{device.name} ({device.platform} {device.facts.driver})"
