@@ -1,0 +1,217 @@
+"""The forms of the product for CPUs: gemm_cpu.cl with the tile, the roles and the packing that suit a shape."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, replace
+from math import ceil, log2
+
+import numpy as np
+
+from clnet.device import Device
+from clnet.errors import ArgumentError
+from clnet.gemm.problem import Epilogue, Lowering, Problem, c_type
+from clnet.kernels import Launch, define, read
+
+BLOCK = 256  # steps of k, and rows of C, that a work-group packs for: a panel of 3 AVX-512 vectors is 48 KB
+SIDE_BY_SIDE = 4  # panels for which a group packs A once: one gives 69, four 90 GFLOP/s at 2048 cubed, A transposed
+ROWS, VECTORS = 14, 8  # the largest tile's sides: more rows than that, and their addresses leave the registers
+NAME = re.compile(r"cpu-(\d+)x(\d+)(-packed)?(-swapped)?")
+
+
+@dataclass(frozen=True)
+class Form:
+    """A tile of `rows` x `vectors` registers, whether operands are packed, and whether they change places."""
+
+    rows: int
+    vectors: int
+    packed: bool
+    swapped: bool
+
+    @property
+    def name(self) -> str:
+        return f"cpu-{self.rows}x{self.vectors}{'-packed' * self.packed}{'-swapped' * self.swapped}"
+
+
+@dataclass(frozen=True)
+class Registers:
+    """A core's vector registers: `count` of them, each with `width` elements of `size` bytes."""
+
+    count: int
+    width: int
+    size: int
+
+    @classmethod
+    def of(cls, device: Device, problem: Problem) -> Registers:
+        size = max(16, 4 * device.facts.vector_width)  # bytes; a simulator claims vectors of one float
+        return cls(16 if size == 32 else 32, size // problem.dtype.itemsize, problem.dtype.itemsize)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """How a form covers a problem: tiles below and beside each other, and how many of each make a work-group."""
+
+    form: Form
+    width: int
+    rows: int
+    columns: int
+    tiles: int
+    panels: int
+    pack_a: bool
+    pack_b: bool
+
+    @property
+    def groups(self) -> tuple[int, int]:
+        return ceil(self.rows / self.tiles), ceil(self.columns / self.panels)
+
+
+def swapped(problem: Problem) -> Problem:
+    """The product of the same numbers whose result is the transposed one: (A B)' = B' A'."""
+    return replace(
+        problem,
+        m=problem.n,
+        n=problem.m,
+        transpose_a=not problem.transpose_b,
+        transpose_b=not problem.transpose_a,
+        a_batched=problem.b_batched,
+        b_batched=problem.a_batched,
+    )
+
+
+def is_mergeable(problem: Problem) -> bool:
+    """Whether a batch is one tall matrix: A's matrices lie below each other, and all meet the same B."""
+    return problem.batch > 1 and problem.a_batched and not problem.b_batched and not problem.transpose_a
+
+
+def merged(problem: Problem) -> Problem:
+    """The batch as one tall matrix, where that is possible."""
+    if not is_mergeable(problem):
+        return problem
+    return replace(problem, m=problem.m * problem.batch, batch=1, a_batched=False)
+
+
+def forms(device: Device, problem: Problem) -> list[Form]:
+    """The forms worth trying, the likely best first."""
+    registers = Registers.of(device, problem)
+    candidates = {form: cost(form, problem, registers, device.facts.units) for form in _candidates(problem, registers)}
+    return sorted(candidates, key=candidates.__getitem__)
+
+
+def _candidates(problem: Problem, registers: Registers) -> Iterator[Form]:
+    for swap in (False, True):
+        seen = merged(swapped(problem) if swap else problem)
+        for vectors in range(1, min(VECTORS, ceil(seen.n / registers.width)) + 1):
+            most = min(ROWS, (registers.count - 1 - vectors) // vectors)
+            fewest = ceil(seen.m / max(1, most))
+            for rows in {ceil(seen.m / fewest), ceil(seen.m / (fewest + 1))} if most else ():
+                if not must_pack(seen, registers.width):
+                    yield Form(rows, vectors, False, swap)
+                yield Form(rows, vectors, True, swap)
+
+
+def must_pack(problem: Problem, width: int) -> bool:
+    """Whether B cannot be read where it lies: its rows run along k, or are shorter than a vector."""
+    return problem.transpose_b or problem.n < width
+
+
+def parse(name: str, device: Device, problem: Problem) -> Form | None:
+    """The form of this name; None where it is not a name of these, ArgumentError where it cannot run the problem."""
+    match = NAME.fullmatch(name)
+    if match is None:
+        return None
+    form = Form(int(match[1]), int(match[2]), bool(match[3]), bool(match[4]))
+    seen = merged(swapped(problem) if form.swapped else problem)
+    width = Registers.of(device, problem).width
+    if not 1 <= form.rows <= seen.m or not 1 <= form.vectors <= ceil(seen.n / width):
+        raise ArgumentError(f"gemm: form {name!r} has a tile larger than {problem}")
+    if must_pack(seen, width) and not form.packed:
+        raise ArgumentError(f"gemm: form {name!r} does not pack, {problem} needs that")
+    return form
+
+
+def cost(form: Form, problem: Problem, registers: Registers, units: int) -> float:
+    """Cycles of a core, roughly: what matters is the order that it puts forms in.
+
+    Fitted to timings on Zen 4; a cycle is one multiply-add of a vector, or one load.
+    """
+    seen = merged(swapped(problem) if form.swapped else problem)
+    grid = cover(form, seen, registers, units)
+    rows, vectors, k, width = form.rows, form.vectors, seen.k, registers.width
+    step = max(rows * vectors, rows + vectors)
+    if not grid.pack_b and grid.rows > 1:  # rows of B that are pages apart come slowly
+        step += vectors * (0.5 if seen.n * registers.size >= 4096 else 0.15)
+    finish = rows * vectors * (width * 1.0 if form.swapped else 4.0)
+    work = grid.rows * grid.columns * (k * step + finish + 60)
+    down, across = grid.groups
+    if grid.pack_b:
+        each = (2 + log2(width)) * 1.3 if seen.transpose_b else 1.5 if seen.n >= width else width
+        work += down * k * ceil(seen.n / width) * each
+    if grid.pack_a:
+        work += across * k * ceil(seen.m / width) * 3
+    groups = down * across * seen.batch
+    return (work / (down * across) + 100) * ceil(groups / units) * units
+
+
+def cover(form: Form, seen: Problem, registers: Registers, units: int) -> Grid:
+    """How a form covers the problem, already merged and swapped, with about the same work for all units."""
+    rows, columns = ceil(seen.m / form.rows), ceil(seen.n / (form.vectors * registers.width))
+    pack_a = form.packed and seen.transpose_a
+    tiles, panels = 1, 1
+    if form.packed:
+        most = max(1, BLOCK // form.rows)
+        panels = min(SIDE_BY_SIDE, columns) if pack_a else 1
+        other = ceil(columns / panels) * seen.batch
+
+        def waste(groups: int) -> float:
+            """Of the time, where B is packed once for each of `groups`: units that wait, and packing."""
+            per_group = ceil(rows / groups)
+            total = ceil(rows / per_group) * other
+            return ceil(total / units) * units / total * (1 + 3 / (per_group * form.rows))
+
+        fewest = ceil(rows / most)
+        tiles = ceil(rows / min(range(fewest, min(rows, fewest + 2 * units) + 1), key=waste))
+    return Grid(form, registers.width, rows, columns, tiles, panels, pack_a, form.packed)
+
+
+def lower(
+    device: Device, problem: Problem, a: Hashable, b: Hashable, epilogue: Epilogue, form: Form, units: int
+) -> Lowering:
+    """One launch; `units`: cores that will share it."""
+    seen = swapped(problem) if form.swapped else problem
+    height = seen.m
+    is_merged = is_mergeable(seen)
+    seen = merged(seen)
+    registers = Registers.of(device, problem)
+    grid = cover(form, seen, registers, units)
+    first, second = (b, a) if form.swapped else (a, b)
+    a_stride, b_stride = seen.m * seen.k * seen.a_batched, seen.k * seen.n * seen.b_batched
+    i, u = np.int32, np.uint64
+    sizes = (i(seen.m), i(seen.n), i(seen.k), i(height), i(grid.tiles), i(grid.panels), u(a_stride), u(b_stride))
+    source = parameters(problem, seen, grid, registers, is_merged, epilogue) + epilogue.source + read("gemm_cpu.cl")
+    launch = Launch(source, "gemm", (first, second, *sizes, *epilogue.arguments), (*grid.groups, seen.batch), (1, 1, 1))
+    return Lowering((launch,))
+
+
+def parameters(
+    problem: Problem, seen: Problem, grid: Grid, registers: Registers, is_merged: bool, epilogue: Epilogue
+) -> str:
+    """What is fixed when the kernel is built: never the sizes, so that one program serves all shapes of a kind."""
+    return define(
+        T=c_type(problem.dtype),
+        BYTES=registers.width * registers.size,
+        WIDTH=registers.width,
+        MR=grid.form.rows,
+        NV=grid.form.vectors,
+        TRANSPOSE_A=int(seen.transpose_a),
+        TRANSPOSE_B=int(seen.transpose_b),
+        PACK_A=int(grid.pack_a),
+        PACK_B=int(grid.pack_b),
+        KC=BLOCK,
+        TILES=max(1, BLOCK // grid.form.rows) if grid.form.packed else 1,
+        PANELS=SIDE_BY_SIDE if grid.pack_a else 1,
+        SWAPPED=int(grid.form.swapped),
+        MERGED=int(is_merged),
+        EPILOGUE_PARAMETERS=epilogue.parameters,
+        EPILOGUE_NAMES=epilogue.names,
+    )

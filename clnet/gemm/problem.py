@@ -1,0 +1,74 @@
+"""What a matrix product is, what becomes of its elements, and what running it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from clnet.kernels import Launch
+
+WORKSPACE = "clnet.gemm: workspace"  # the slot of the scratch buffer that a Lowering asks for
+
+
+@dataclass(frozen=True)
+class Problem:
+    """C = op(A) op(B) for each of `batch` matrices: C (batch, m, n), all arrays row-major and contiguous.
+
+    A is (m, k), or (k, m) where `transpose_a`; B is (k, n), or (n, k) where `transpose_b`. An operand that is not
+    batched is shared by all matrices.
+    """
+
+    m: int
+    n: int
+    k: int
+    batch: int
+    transpose_a: bool
+    transpose_b: bool
+    a_batched: bool
+    b_batched: bool
+    dtype: np.dtype[Any]
+
+
+@dataclass(frozen=True)
+class Epilogue:
+    """What becomes of each finished element of C, in OpenCL C.
+
+    `source` defines `static inline void epilogue(T value, size_t batch, int row, int column, <parameters>)`, which does
+    all the writing. Parameters are called a letter and a number; `names` passes them on, `arguments` are their slots and scalars in that order.
+    `plain`: it only stores the value at its place in C.
+    """
+
+    source: str
+    parameters: str
+    names: str
+    arguments: tuple[Hashable, ...]
+    plain: bool = False
+
+
+@dataclass(frozen=True)
+class Lowering:
+    """Launches that compute a Problem, in order; `workspace`: bytes of the scratch buffer in slot WORKSPACE, or 0."""
+
+    launches: tuple[Launch, ...]
+    workspace: int = 0
+
+
+def c_type(dtype: np.dtype[Any]) -> str:
+    """The name of a floating type in OpenCL C."""
+    return {4: "float", 8: "double"}[dtype.itemsize]
+
+
+def store(out: Hashable, problem: Problem) -> Epilogue:
+    """C as it is, into slot `out`."""
+    name = c_type(problem.dtype)
+    source = (
+        f"static inline void epilogue({name} value, size_t batch, int row, int column,\n"
+        f"                            __global {name} *restrict p0, const int d0, const int d1) {{\n"
+        "    p0[(batch * d0 + row) * d1 + column] = value;\n}\n"
+    )
+    parameters = f"__global {name} *restrict p0, const int d0, const int d1"
+    arguments = (out, np.int32(problem.m), np.int32(problem.n))
+    return Epilogue(source, parameters, "p0, d0, d1", arguments, plain=True)

@@ -1,0 +1,245 @@
+// C = op(A) op(B) on a CPU: one work-item a work-group, no barriers, no local memory.
+//
+// A tile of C, MR rows by NV vectors, stays in registers while k runs: each step broadcasts MR elements of A and
+// multiplies them with NV vectors of B. A work-group does a few rows of tiles below each other (and a few side by side),
+// so that B's columns under them, packed once into a panel of the stack, serve them all. k runs in blocks of KC; between
+// blocks the sums wait in `sums`. Every element is one chain of multiply-adds, k ascending, whatever the form.
+//
+// Where a tile would overhang C, it is moved back inside and only its new elements are finished: rows by whole tiles,
+// columns by whole tiles, and the last vector of a row of C narrower than a tile by less than a vector.
+//
+// The text before this file defines epilogue(value, batch, row, column, EPILOGUE_PARAMETERS), which stores.
+#ifndef T
+#define T float        // float or double
+#endif
+#ifndef BYTES
+#define BYTES 64       // of a vector register
+#endif
+#ifndef WIDTH
+#define WIDTH 16       // elements in it
+#endif
+#ifndef MR
+#define MR 8           // rows of a tile; MR * NV + NV + 1 registers hold it: 8 x 3 of 32 (AVX-512), 4 x 3 of 16 (AVX2)
+#endif
+#ifndef NV
+#define NV 3           // vectors of a tile's row
+#endif
+#ifndef TRANSPOSE_A
+#define TRANSPOSE_A 0  // A is (k, m) instead of (m, k)
+#endif
+#ifndef TRANSPOSE_B
+#define TRANSPOSE_B 0  // B is (n, k) instead of (k, n)
+#endif
+#ifndef PACK_A
+#define PACK_A 0       // copy the group's rows of a transposed A: where rows of memory lie a page apart, 45 -> 90 GFLOP/s
+#endif
+#ifndef PACK_B
+#define PACK_B 0       // copy B into panels: always where it is transposed or has fewer columns than a vector
+#endif
+#ifndef KC
+#define KC 256         // steps of k between visits to the sums, where B is packed
+#endif
+#ifndef TILES
+#define TILES 1        // tiles of a group below each other, at most
+#endif
+#ifndef PANELS
+#define PANELS 1       // tiles of a group side by side, at most
+#endif
+#ifndef SWAPPED
+#define SWAPPED 0      // A and B have changed places: a row here is a column of C
+#endif
+#ifndef MERGED
+#define MERGED 0       // the matrices of a batch lie below each other: `height` rows each
+#endif
+
+#define NR (NV * WIDTH)            // columns of a tile
+#define LEFT (TILES * MR + WIDTH)  // distance between the rows of packed A; the odd width keeps them in different cache sets
+
+#define MIN(a, b) ((a) < (b) ? (a) : (b))  // min() of integers is a call in PoCL 3.0
+#define MAX(a, b) ((a) > (b) ? (a) : (b))
+#define JOIN_(a, b) a##b
+#define JOIN(a, b) JOIN_(a, b)
+// vload16 is not inlined by PoCL 3.0, 50 against 327 GFLOP/s: vectors are loaded through pointers to this type.
+typedef JOIN(T, WIDTH) vector __attribute__((aligned(sizeof(T))));
+#define ALIGNED __attribute__((aligned(64)))
+
+// PoCL 3.0 compiles for an older processor on those younger than itself (Zen 4: AVX2, 65 GFLOP/s). The attribute gives
+// the wide registers back (214), if the function stays apart from its caller, which lacks them.
+#if defined(__x86_64__) && BYTES == 64 && !defined(__AVX512F__)
+#define WIDE __attribute__((target("avx512f,avx512vl,avx512dq,avx512bw,fma")))
+#define APART WIDE __attribute__((noinline))
+#else
+#define WIDE
+#define APART
+#endif
+
+#if PACK_A
+#define A_SPACE __private
+#define A_AT(i, kk) a[(kk) * LEFT + (i)]
+#else
+#define A_SPACE __global
+#define A_AT(i, kk) (TRANSPOSE_A ? a[(size_t)(kk) * m + (i)] : a[(size_t)(i) * k + (kk)])
+#endif
+#if PACK_B
+#define B_SPACE __private
+#define B_STRIDE NR
+#else
+#define B_SPACE __global
+#define B_STRIDE n
+#endif
+#define LOAD(p) (*(const vector *)(p))
+#define LOAD_GLOBAL(p) (*(__global const vector *)(p))
+#define LOAD_B(p) (*(B_SPACE const vector *)(p))
+#define STORE(p, x) (*(vector *)(p) = (x))
+#define COLUMN(v) ((v) < NV - 1 ? (v) * WIDTH : last)  // where vector v of a tile's row begins
+
+// WIDTH rows become columns: each round deals the rows' halves out like a deck of cards.
+WIDE static inline void transpose(vector *restrict rows) {
+    #pragma unroll
+    for (int round = 1; round < WIDTH; round *= 2) {
+        vector dealt[WIDTH];
+        #pragma unroll
+        for (int i = 0; i < WIDTH / 2; i++) {
+            dealt[2 * i].even = rows[i].lo;
+            dealt[2 * i].odd = rows[i + WIDTH / 2].lo;
+            dealt[2 * i + 1].even = rows[i].hi;
+            dealt[2 * i + 1].odd = rows[i + WIDTH / 2].hi;
+        }
+        #pragma unroll
+        for (int i = 0; i < WIDTH; i++) rows[i] = dealt[i];
+    }
+}
+
+// panel (depth, NR) = op(B)[k0 : k0 + depth, column0 : column0 + NR]. What lies beyond op(B) is left as it was: it only
+// meets sums that nobody reads.
+WIDE static inline void pack_b(T *restrict panel, __global const T *restrict bs, const int n, const int k,
+                               const int k0, const int depth, const int column0, const int last) {
+#if TRANSPOSE_B
+    if (k < WIDTH) {
+        for (int j = 0; j < MIN(NR, n - column0); j++)
+            for (int kk = 0; kk < depth; kk++) panel[kk * NR + j] = bs[(size_t)(column0 + j) * k + k0 + kk];
+        return;
+    }
+    for (int j = 0; j < NR; j += WIDTH)
+        for (int kk = 0; kk < depth; kk += WIDTH) {
+            const int from = MIN(k0 + kk, k - WIDTH);
+            vector rows[WIDTH];
+            #pragma unroll
+            for (int i = 0; i < WIDTH; i++)
+                rows[i] = LOAD_GLOBAL(bs + (size_t)MIN(column0 + j + i, n - 1) * k + from);
+            transpose(rows);
+            #pragma unroll
+            for (int i = 0; i < WIDTH; i++)
+                if (from + i >= k0 && from + i < k0 + depth) STORE(panel + (from + i - k0) * NR + j, rows[i]);
+        }
+#else
+    bs += (size_t)k0 * n + column0;
+    if (n < WIDTH) {
+        for (int kk = 0; kk < depth; kk++)
+            for (int j = 0; j < WIDTH; j++) panel[kk * NR + j] = j < n ? bs[(size_t)kk * n + j] : 0;
+        return;
+    }
+    for (int kk = 0; kk < depth; kk++)
+        #pragma unroll
+        for (int v = 0; v < NV; v++)
+            STORE(panel + kk * NR + COLUMN(v), LOAD_GLOBAL(bs + (size_t)kk * n + COLUMN(v)));
+#endif
+}
+
+// sums (MR, NR) (+)= a b over `depth` steps of k
+WIDE static inline void multiply(T *restrict sums, A_SPACE const T *restrict a, B_SPACE const T *restrict b, const int m,
+                                 const int n, const int k, const int depth, const int last, const bool resume) {
+    vector c[MR][NV];
+    #pragma unroll
+    for (int i = 0; i < MR; i++)
+        #pragma unroll
+        for (int v = 0; v < NV; v++) c[i][v] = resume ? LOAD(sums + i * NR + COLUMN(v)) : (vector)(0);
+
+    for (int kk = 0; kk < depth; kk++) {
+        vector row[NV];
+        #pragma unroll
+        for (int v = 0; v < NV; v++) row[v] = LOAD_B(b + COLUMN(v));
+        #pragma unroll
+        for (int i = 0; i < MR; i++) {
+            const vector x = A_AT(i, kk);
+            #pragma unroll
+            for (int v = 0; v < NV; v++) c[i][v] = x * row[v] + c[i][v];  // an FMA; fma() is a call in PoCL 3.0
+        }
+        b += B_STRIDE;
+    }
+
+    #pragma unroll
+    for (int i = 0; i < MR; i++)
+        #pragma unroll
+        for (int v = 0; v < NV; v++) STORE(sums + i * NR + COLUMN(v), c[i][v]);
+}
+
+// The epilogue of the tile at (row0, column0), without its first rows and columns, which the tiles before it have done.
+WIDE static inline void finish(const T *restrict sums, const size_t batch, const int n, const int height, const int row0,
+                               const int rows_done, const int column0, const int columns_done, EPILOGUE_PARAMETERS) {
+    for (int i = rows_done; i < MR; i++) {
+        const size_t matrix = MERGED ? (row0 + i) / height : batch;
+        const int row = MERGED ? (row0 + i) % height : row0 + i;
+        for (int j = columns_done; j < MIN(NR, n - column0); j++) {
+            const int column = column0 + j;
+            epilogue(sums[i * NR + j], matrix, SWAPPED ? column : row, SWAPPED ? row : column, EPILOGUE_NAMES);
+        }
+    }
+}
+
+// Tiles tile0 .. tile1 - 1 below each other, in panels panel0 .. panel1 - 1.
+APART static void block(__global const T *restrict as, __global const T *restrict bs, const int m, const int n,
+                        const int k, const int height, const size_t batch, const int tile0, const int tile1,
+                        const int panel0, const int panel1, EPILOGUE_PARAMETERS) {
+    T sums[PANELS * TILES * MR * NR] ALIGNED;
+#if PACK_A
+    T left[KC * LEFT] ALIGNED;
+    const int left0 = MIN(tile0 * MR, m - MR), left1 = MIN(tile1 * MR, m);
+#endif
+#if PACK_B
+    T panel[KC * NR] ALIGNED;
+#endif
+    const int blocks = PACK_B && k > 0 ? (k + KC - 1) / KC : 1;
+    for (int kb = 0; kb < blocks; kb++) {
+        const int k0 = (long)k * kb / blocks, depth = (long)k * (kb + 1) / blocks - k0;
+#if PACK_A
+        for (int kk = 0; kk < depth; kk++)
+            for (int i = left0; i < left1; i++) left[kk * LEFT + i - left0] = as[(size_t)(k0 + kk) * m + i];
+#endif
+        for (int p = panel0; p < panel1; p++) {
+            const int column0 = MAX(0, MIN(p * NR, n - NR));
+            const int last = TRANSPOSE_B ? NR - WIDTH : MAX(0, MIN(NR, n - column0) - WIDTH);
+#if PACK_B
+            pack_b(panel, bs, n, k, k0, depth, column0, last);
+            const T *b = panel;
+#else
+            __global const T *b = bs + (size_t)k0 * n + column0;
+#endif
+            for (int t = tile0; t < tile1; t++) {
+                const int row0 = MIN(t * MR, m - MR);
+                T *tile = sums + ((p - panel0) * TILES + t - tile0) * MR * NR;
+#if PACK_A
+                const T *a = left + row0 - left0;
+#else
+                __global const T *a = as + (TRANSPOSE_A ? (size_t)k0 * m + row0 : (size_t)row0 * k + k0);
+#endif
+                multiply(tile, a, b, m, n, k, depth, last, kb > 0);
+                if (kb == blocks - 1)
+                    finish(tile, batch, n, height, row0, t * MR - row0, column0, p * NR - column0, EPILOGUE_NAMES);
+            }
+        }
+    }
+}
+
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gemm(
+    __global const T *restrict as,  // of one matrix after the other, `a_stride` elements apart; 0: all the same
+    __global const T *restrict bs,
+    const int m, const int n, const int k, const int height,
+    const int tiles,                // of a group, below each other
+    const int panels,               // of a group, side by side
+    const ulong a_stride, const ulong b_stride, EPILOGUE_PARAMETERS) {
+    const size_t batch = get_group_id(2);
+    const int tile0 = get_group_id(0) * tiles, panel0 = get_group_id(1) * panels;
+    const int tile1 = MIN(tile0 + tiles, (m + MR - 1) / MR), panel1 = MIN(panel0 + panels, (n + NR - 1) / NR);
+    block(as + batch * a_stride, bs + batch * b_stride, m, n, k, height, batch, tile0, tile1, panel0, panel1, EPILOGUE_NAMES);
+}
