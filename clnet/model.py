@@ -170,7 +170,6 @@ class Model:
         """Write a checkpoint (see `clnet.checkpoint`), atomically: network, optimizer, and where training is."""
         if self.net.signature is None:
             raise ArgumentError("save: the network has no variables yet; fit, or build it first")
-        self.optimizer.build(self.net.trainable_variables())
         arrays = {
             **{f"net/{name}": each.numpy() for name, each in self.net.variables().items()},
             **{f"optimizer/{name}": each.numpy() for name, each in self.optimizer.variables().items()},
@@ -178,6 +177,7 @@ class Model:
         }
         settings = {
             "net": _recipe(self.net),
+            "frozen": [path for path, member, _ in self.net.walk() if not member.trainable],
             "signature": recipe.write(self.net.signature),
             "loss": _recipe(self.loss),
             "optimizer": _recipe(self.optimizer),
@@ -211,21 +211,31 @@ class Model:
             model = cls(**parts, device=device, seed=int(file.settings["seed"]))
             inputs, named = recipe.read(file.settings["signature"])
             model.epoch, model._steps.length = int(file.settings["epoch"]), file.settings["length"]
+            frozen = set(file.settings["frozen"])
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, ClnetError):
                 raise
             raise CheckpointError(f"{path}: its metadata is damaged: {error!r}") from error
         model.net.build_like(inputs, named, seed=model.seed, device=model.device)
-        model.optimizer.build(model.net.trainable_variables())
-        variables, state = model.net.variables(), model.optimizer.variables()
+        for place, member, _ in model.net.walk():
+            member.trainable = member.trainable and place not in frozen
+        variables = model.net.variables()
         _check(path, variables, file.below("net"))
         for name, value in file.below("net").items():
             variables[name].assign(value)
         if optimizer is None:
-            _check(path, state, file.below("optimizer"))
-            model.optimizer.restore(file.below("optimizer"))
+            model._restore_optimizer(path, file.below("optimizer"))
         model._steps.meter.restore(file.below("training"))
         return model
+
+    def _restore_optimizer(self, path: str | Path, arrays: dict[str, Any]) -> None:
+        """The state of those variables that had one; a model that was never trained has none."""
+        if arrays:
+            trained = {name.rpartition("/")[0] for name in arrays}
+            known = self.net.variables()
+            self.optimizer.build({name: each for name, each in known.items() if name in trained} or known)
+            _check(path, self.optimizer.variables(), arrays)
+            self.optimizer.restore(arrays)
 
 
 def _recipe(value: Any) -> Any:

@@ -55,6 +55,7 @@ class Optimizer:
     def __post_init__(self) -> None:
         self._step: Variable | None = None
         self._rate: Variable | None = None
+        self._weights: dict[str, Variable] = {}
         self._state: dict[str, dict[str, Variable]] = {}
         for field in fields(self):
             value = getattr(self, field.name)
@@ -85,6 +86,9 @@ class Optimizer:
                 start = 0.0 if callable(self.learning_rate) else self.learning_rate
                 self._rate = _state(np.float32(start), variable, "learning_rate")
                 self._step = _state(np.int32(0), variable, "step")
+            if self._weights.setdefault(path, variable) is not variable:
+                who = type(self).__name__
+                raise ArgumentError(f"{who}: has the state of another network's {path}; wants an optimizer each")
             if path not in self._state:
                 first = {slot: np.full(variable.shape, value, variable.dtype) for slot, value in self.slots().items()}
                 self._state[path] = {slot: _state(each, variable, f"{path}/{slot}") for slot, each in first.items()}

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from clnet import nn
-from clnet.model import Model
+from clnet import Model, nn
 
 
 def problem(samples=70, features=6, classes=3, seed=0):

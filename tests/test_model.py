@@ -7,10 +7,9 @@ import pytest
 from networks import problem, same, small, weights
 
 import clnet
-from clnet import callbacks, losses, nn, ops, optim
+from clnet import Model, callbacks, losses, nn, ops, optim
 from clnet.data import load
 from clnet.errors import ArgumentError, ClnetError, DataError, DivergenceError, DTypeError, ShapeError
-from clnet.model import Model
 
 
 def test_it_learns_digits(device):
@@ -203,6 +202,9 @@ def test_a_part_that_is_frozen_stays(device):
     after = weights(model)
     np.testing.assert_array_equal(before["0/weight"], after["0/weight"])
     assert (before["2/weight"] != after["2/weight"]).any()
+    model.net.layers[0].trainable = True
+    model.fit(x, y, verbose=0)
+    assert (after["0/weight"] != weights(model)["0/weight"]).any()
     model.net.trainable = False
     with pytest.raises(ArgumentError, match="nothing to train"):
         Model(model.net, "softmax_cross_entropy", device=device).fit(x, y, verbose=0)
@@ -265,6 +267,8 @@ X, Y = problem(samples=20)
         (3, None, ArgumentError, "fit: y is missing"),
         (((X, Y) for _ in range(2)), None, ArgumentError, "got a generator"),
         ([X, Y], None, ArgumentError, "a batch is ndarray"),
+        ({"a": X}, None, ArgumentError, "fit: y is missing"),
+        ([[1.0], [1.0, 2.0]], Y[:2], DataError, "fit: x: .* inhomogeneous"),
     ],
 )
 def test_bad_data(device, x, y, error, message):
@@ -294,6 +298,10 @@ def test_data_of_another_shape_than_the_network_was_built_for(device):
         (lambda device: small(device).fit(X, Y, epochs=-1), "epochs=-1"),
         (lambda device: small(device).predict(X[:0]), "there are no samples"),
         (lambda device: small(device, loss=lambda p, t: p).fit(X, Y, verbose=0), r"loss <lambda>: gave \(20, 3\)"),
+        (
+            lambda device: small(device, loss=lambda p, t: ops.mean(p)).fit(X, Y, sample_weight=Y, verbose=0),
+            "loss <lambda>: takes no weights",
+        ),
         (lambda device: small(device, seed=-1).fit(X, Y, verbose=0), "seed is -1"),
     ],
 )

@@ -209,5 +209,7 @@ def test_refusals(device):
         optimizer.momentum = 0.9
     with pytest.raises(ArgumentError, match="learning_rate is nan"):
         optimizer.learning_rate = float("nan")
+    with pytest.raises(ArgumentError, match="state of another network's weight; wants an optimizer each"):
+        optimizer.build(start(device)[0])
     with pytest.raises(ArgumentError, match="nothing to train"):
         optimizer.apply(clnet.compiled.Gradients({}, {}))

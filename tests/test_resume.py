@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from networks import problem, same, small, weights
 
-from clnet import callbacks, checkpoint, losses, nn, ops, optim
+from clnet import Model, callbacks, checkpoint, losses, nn, ops, optim
 from clnet.checkpoint import Checkpoint
 from clnet.errors import ArgumentError, CheckpointError
-from clnet.model import Model
 
 
 def dropping(device):
@@ -117,6 +116,30 @@ def test_a_loaded_model_is_the_saved_one(device, tmp_path):
     same(everything(model), everything(loaded))
 
 
+def test_frozen_parts_stay_frozen_and_keep_the_optimizers_state(device, tmp_path):
+    x, y = problem()
+    model = small(device, optimizer=optim.Adam(0.01))
+    fit(model, 1)
+    model.net.layers[0].trainable = False
+    fit(model, 1)
+    model.save(tmp_path / "net")
+    loaded = Model.load(tmp_path / "net", device=device)
+    assert list(loaded.net.trainable_variables()) == ["2/weight", "2/bias"]
+    for each in (model, loaded):
+        each.fit(x, y, verbose=0)
+        each.net.layers[0].trainable = True
+        each.fit(x, y, verbose=0)
+    same(everything(model), everything(loaded))
+
+
+def test_a_model_that_was_never_trained_has_no_optimizer_state(device, tmp_path):
+    model = small(device)
+    model.predict(problem()[0])
+    model.save(tmp_path / "net")
+    assert not checkpoint.read(tmp_path / "net").below("optimizer")
+    assert fit(Model.load(tmp_path / "net", device=device), 1).history == fit(model, 1).history
+
+
 def test_a_model_may_move_between_devices(devices_found, tmp_path):
     x, _ = problem()
     model = small(devices_found[0])
@@ -169,9 +192,7 @@ def test_a_file_of_another_network(device, tmp_path):
     model = small(device)
     model.predict(problem()[0])
     model.save(tmp_path / "net")
-    with pytest.raises(
-        CheckpointError, match=r"lacks \['1/bias', '1/weight'\], has \['1/counter', '2/bias'"
-    ):
+    with pytest.raises(CheckpointError, match=r"lacks \['1/bias', '1/weight'\], has \['1/counter', '2/bias'"):
         Model.load(tmp_path / "net", nn.Sequential(nn.Dense(8), nn.Dense(3)), device=device)
     with pytest.raises(CheckpointError, match=r"0/weight has shape \(6, 8\) of float32, wants \(6, 9\) of float32"):
         Model.load(tmp_path / "net", nn.Sequential(nn.Dense(9), nn.Dropout(0), nn.Dense(3)), device=device)

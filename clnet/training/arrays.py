@@ -28,7 +28,14 @@ def host(nest: Any, who: str) -> Any:
         return {key: host(value, f"{who}[{key!r}]") for key, value in nest.items()}
     if isinstance(nest, tuple):
         return tuple(host(value, f"{who}[{number}]") for number, value in enumerate(nest))
-    return nest if isinstance(nest, Tensor) else _host(np.asarray(nest), who)
+    if isinstance(nest, Tensor):
+        return nest
+    try:
+        return _host(np.asarray(nest), who)
+    except ValueError as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{who}: {error}") from error
 
 
 def _host(array: NDArray[Any], who: str) -> NDArray[Any]:

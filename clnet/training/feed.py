@@ -3,26 +3,30 @@
 `Resident` samples lie on the device from the first step to the last. Those that the device has no room for, and those
 that come as batches, are `Streamed`: the next batch is uploaded while the device computes on the one before.
 
-A step is a compiled function of (data, order, size): data is the nest (x, y, weights) of tensors, of which the step
-takes the `size` rows that `order` names from the meter's offset on; with size None, data is the batch.
+A step gives the plan for (data, order, size): data is the nest (x, y, weights) of tensors, of which the plan takes the
+`size` rows that `order` names from the meter's offset on; with size None, data is the batch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
 from clnet import ops
-from clnet.compiled import Compiled, compile
+from clnet.compiled import compile
 from clnet.device import Device
 from clnet.nn.layer import fingerprint
+from clnet.plan import Plan
+from clnet.tensor import Tensor
 from clnet.training.arrays import samples_of
 from clnet.training.pace import Pace
 from clnet.training.upload import Upload
 from clnet.variable import Variable
+
+Step: TypeAlias = Callable[[Any, Tensor | None, int | None], Plan]
 
 
 class Order:
@@ -51,7 +55,7 @@ class Feed(Protocol):
     def samples(self) -> int | None:
         """In an epoch; None where only its end tells."""
 
-    def windows(self, step: Compiled, epoch: int, start: int, pace: Pace) -> Iterator[int]:
+    def windows(self, step: Step, epoch: int, start: int, pace: Pace) -> Iterator[int]:
         """Run an epoch from sample `start` on; gives the number of steps after each window, the device idle."""
 
 
@@ -64,12 +68,12 @@ class Resident:
     batch_size: int
     order: Order | None
 
-    def windows(self, step: Compiled, epoch: int, start: int, pace: Pace) -> Iterator[int]:
+    def windows(self, step: Step, epoch: int, start: int, pace: Pace) -> Iterator[int]:
         order = None if self.order is None else self.order.shuffle(epoch)
         whole, rest = divmod(self.samples - start, self.batch_size)
         for size, times in ((self.batch_size, whole), (rest, 1)):
             if size and times:
-                yield from pace.windows(step.plan(self.data, order, size), times)
+                yield from pace.windows(step(self.data, order, size), times)
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ class Streamed:
     samples: int | None
     upload: Upload
 
-    def windows(self, step: Compiled, epoch: int, start: int, pace: Pace) -> Iterator[int]:
+    def windows(self, step: Step, epoch: int, start: int, pace: Pace) -> Iterator[int]:
         running = False
         for batch in self.batches(epoch):
             done, start = start > 0, start - samples_of(batch)
@@ -90,7 +94,7 @@ class Streamed:
             if running:
                 self.upload.device.finish()
                 yield 1
-            step.plan(tensors, None, None).replay()
+            step(tensors, None, None).replay()
             running = True
         if running:
             self.upload.device.finish()

@@ -61,7 +61,7 @@ class Intake:
 
     def _batches(self, batches: Any, who: str) -> Feed:
         """A stream of what is iterated, each batch checked when it comes."""
-        if isinstance(batches, (np.ndarray, Tensor)) or not isinstance(batches, Iterable):
+        if isinstance(batches, (np.ndarray, Tensor, tuple, dict)) or not isinstance(batches, Iterable):
             raise ArgumentError(f"{who}: y is missing")
         if isinstance(batches, Iterator):
             raise ArgumentError(f"{who}: got a generator, which ends after one epoch; wants what can be iterated again")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -39,6 +40,8 @@ class Objective:
         terms = []
         for name, prediction, target in pairs(predictions, targets):
             function = losses.loss(_of(self.loss, name, "loss"))
+            if weights is not None and not _takes_weights(function):
+                raise ArgumentError(f"loss {_name(function)}: takes no weights, but there are sample weights")
             term = function(prediction, target) if weights is None else function(prediction, target, weights=weights)
             if not isinstance(term, Tensor) or term.shape != ():
                 got = getattr(term, "shape", type(term).__name__)
@@ -118,6 +121,11 @@ def _metric(choice: Any, loss: Any) -> Metric:
     if choice == "accuracy" and losses.loss(loss) is losses.sigmoid_cross_entropy:
         return functools.partial(metrics.accuracy, threshold=0.0)  # where the sigmoid, which the loss applies, is 0.5
     return metrics.metric(choice)
+
+
+def _takes_weights(function: Callable[..., Any]) -> bool:
+    parameters = inspect.signature(function).parameters
+    return "weights" in parameters or any(each.kind is each.VAR_KEYWORD for each in parameters.values())
 
 
 def _name(choice: Any) -> str:

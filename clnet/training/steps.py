@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from clnet import ops, tree
-from clnet.compiled import compile, value_and_grad
+from clnet.compiled import Compiled, compile, value_and_grad
 from clnet.device import Device
 from clnet.errors import ArgumentError, DivergenceError
 from clnet.graph import Spec
 from clnet.nn.layer import Layer, tree_map
 from clnet.optim import Optimizer
+from clnet.plan import Plan
 from clnet.tensor import Tensor
 from clnet.training.arrays import is_array
 from clnet.training.feed import Feed
@@ -38,7 +39,7 @@ class Steps:
         self.predict = compile(self._predict, device=device)
         self.length: int | None = None  # samples in the epoch that the meter is in, if known
         self._objective = objective
-        self._train = compile(self._train_step, device=device)
+        self._train: dict[tuple[str, ...], Compiled] = {}  # by what is trained, which may change
         self._evaluate = compile(self._evaluation_step, device=device)
         self._paces = Pace(), Pace()
 
@@ -60,7 +61,7 @@ class Steps:
             self.meter.reset()
         self.length = feed.samples
         done = 0
-        for steps in feed.windows(self._train, epoch, start, self._paces[0]):
+        for steps in feed.windows(self._training_plan, epoch, start, self._paces[0]):
             done += steps
             bad = self.meter.bad_step()
             if bad is not None:
@@ -79,7 +80,7 @@ class Steps:
     def evaluate(self, feed: Feed, check: Callable[[], None] = lambda: None) -> dict[str, float]:
         """Mean loss and metrics over the feed; `check` is called after each window."""
         self.judge.reset()
-        for _ in feed.windows(self._evaluate, 0, 0, self._paces[1]):
+        for _ in feed.windows(self._evaluate.plan, 0, 0, self._paces[1]):
             check()
         return self.judge.means()
 
@@ -87,6 +88,12 @@ class Steps:
     def position(self) -> int:
         """Samples of the epoch that training is in the middle of; 0 between epochs."""
         return int(self.meter.offset.numpy())
+
+    def _training_plan(self, data: Any, order: Tensor | None, size: int | None) -> Plan:
+        trained = tuple(self.net.trainable_variables())
+        if trained not in self._train:
+            self._train[trained] = compile(self._train_step, device=self.meter.device)
+        return self._train[trained].plan(data, order, size)
 
     def _train_step(self, data: Any, order: Tensor | None, size: int | None) -> None:
         x, y, weights = _rows(data, order, self.meter.offset, size)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from networks import problem, same, small, weights
 
+from clnet import Model
 from clnet.data import Batches
-from clnet.model import Model
 from clnet.training.upload import Upload
 
 
