@@ -113,11 +113,11 @@ def _index(group: Group, kept: Index, reduced: Index) -> Index:
 
 def _range(source: Source, name: str, extent: int, rows: int) -> list[str]:
     """C lines for the run of the reduced axes that row `row` of `rows` takes: all of them, or one of the parts."""
-    size, parts = source.size(extent), source.group.parts
+    size, parts = source.size(extent, "reduced"), source.group.parts
     if parts == 1:
         return [f"const int {name}_begin = 0, {name}_end = {size};"]
-    run = source.size(-(-extent // parts))
-    part = "row" if rows == parts else f"row / {source.size(rows // parts)}"
+    run = source.size(-(-extent // parts), "run")
+    part = "row" if rows == parts else f"row / {source.size(rows // parts, 'rows')}"
     return [
         f"const int {name}_begin = {part} * {run} < {size} ? {part} * {run} : {size};",
         f"const int {name}_end = {name}_begin + {run} < {size} ? {name}_begin + {run} : {size};",

@@ -53,7 +53,7 @@ class Source:
         self.written = {places.storage(node) for node in group.outputs}
         self.buffers: dict[Hashable, tuple[str, str]] = {}  # storage -> (name, C type)
         self.scalars: dict[tuple[str, str], tuple[str, Any]] = {}  # (C type, text) -> (name, value)
-        self.sizes: dict[int, str] = {}
+        self.sizes: dict[tuple[str, int], str] = {}  # (whose, extent) -> name
         self.libraries: list[str] = []
         self.double = False
         self.lines: list[str] = []
@@ -76,7 +76,7 @@ class Source:
             if NAME.match(text) and not mine:  # seen elsewhere under another index: no copy
                 return text
         else:
-            text = f"{self.buffer(node)}[{self.code(index, node.shape)}]"
+            text = self.element(node, index)
         return self.statement(node, index, text)
 
     def statement(self, node: Node, index: Index, text: str) -> str:
@@ -87,11 +87,11 @@ class Source:
         self.scopes[-1][id(node), index] = name
         return name
 
-    def code(self, index: Index, shape: tuple[int, ...]) -> str:
-        """The row-major position of an index."""
+    def code(self, index: Index, shape: tuple[int, ...], whose: str = "") -> str:
+        """The row-major position of an index in an array of this shape."""
         expr = flatten(index, shape)
         self.splits |= is_split(expr)
-        return code(expr, self.size)
+        return code(expr, lambda extent: self.size(extent, whose))
 
     def scalar(self, value: Any, dtype: np.dtype[Any]) -> str:
         """A number as an argument of the kernel; 0 and 1 as they are."""
@@ -113,9 +113,16 @@ class Source:
         self.double |= dtype == np.float64
         return C_TYPES[dtype]
 
-    def size(self, extent: int) -> str:
-        """The C name of an extent."""
-        return str(extent) if extent in (0, 1, -1) else self.sizes.setdefault(extent, f"d{len(self.sizes)}")
+    def size(self, extent: int, whose: str = "") -> str:
+        """The C name of an extent; that two arrays have one in common by chance does not make another text."""
+        if extent in (0, 1, -1):
+            return str(extent)
+        return self.sizes.setdefault((whose, extent), f"d{len(self.sizes)}")
+
+    def element(self, node: Node, index: Index) -> str:
+        """The C expression of an element in memory."""
+        name = self.buffer(node)
+        return f"{name}[{self.code(index, node.shape, name)}]"
 
     def buffer(self, node: Node) -> str:
         """The C name of the memory that holds a node."""
@@ -129,7 +136,7 @@ class Source:
             index = self.group.place(node, full, kept)
             assert index is not None
             text = self.value(node, index)
-            lines.append(f"{self.buffer(node)}[{self.code(index, node.shape)}] = {text};")
+            lines.append(f"{self.element(node, index)} = {text};")
         self.lines += lines
 
     def block(self, body: Callable[[], None], head: str = "") -> None:
@@ -164,7 +171,7 @@ class Source:
             declarations.append(f"const {kind} {name}")
             names.append(name)
             arguments.append(value.astype(np.uint8) if value.dtype == np.bool_ else value)
-        for extent, name in self.sizes.items():
+        for (_, extent), name in self.sizes.items():
             declarations.append(f"const int {name}")
             names.append(name)
             arguments.append(np.int32(extent))
