@@ -39,7 +39,7 @@ class Device:
         self.facts = Facts.of(cl_device)
         self.allocated_bytes = 0
         self.allocations = 0
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()  # held while a plan is enqueued: the queue must not change under it
         self._held: dict[Hashable, Any] = {}
         self._given_context, self._given_queue = context, queue
         for handle in (context, queue):
@@ -72,10 +72,11 @@ class Device:
 
     def activate(self, queue: cl.CommandQueue) -> cl.CommandQueue:
         """Work goes to this queue from now on: what is under way on the other is finished first."""
-        active = self.active
-        if queue is not active:
-            active.finish()
-            self._held["active"] = queue
+        with self.lock:
+            active = self.active
+            if queue is not active:
+                active.finish()
+                self._held["active"] = queue
         return queue
 
     def finish(self) -> None:
@@ -85,7 +86,7 @@ class Device:
     def cache(self, key: Hashable, make: Callable[[], T]) -> T:
         """What `make` gave for this key the first time; one thread makes, the others wait."""
         if key not in self._held:
-            with self._lock:
+            with self.lock:
                 if key not in self._held:
                     self._held[key] = make()
         return cast("T", self._held[key])

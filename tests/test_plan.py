@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -306,3 +307,23 @@ def test_the_update_of_many_variables_is_fused_into_their_products(device: clnet
     gradient = 2 * x.numpy().T @ (x.numpy() @ np.ones((8, 6)))
     np.testing.assert_allclose(w.numpy(), 1 - 0.1 * gradient, rtol=1e-5)
     np.testing.assert_allclose(m.numpy(), gradient, rtol=1e-5)
+
+
+def test_threads_share_a_device(device: clnet.Device) -> None:
+    """Small plans run on one core and large ones on all: two queues, which no thread may mix up."""
+    small, large = put(np.ones(8), device), put(np.ones((400, 400)), device)
+    add, power = clnet.compile(lambda x: x + 1, device=device), clnet.compile(lambda x: x @ x @ x, device=device)
+    add(small), power(large)
+    wrong = []
+
+    def work(function: Any, x: clnet.Tensor, wanted: float) -> None:
+        for _ in range(30):
+            if not (function(x).numpy() == wanted).all():
+                wrong.append(wanted)
+
+    threads = [Thread(target=work, args=args) for args in ((add, small, 2), (power, large, 160_000), (add, small, 2))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong

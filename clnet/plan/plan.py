@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -54,7 +53,6 @@ class Plan:
     ) -> None:
         self.device, self.steps, self.results = device, tuple(steps), tuple(results)
         self._queue, self._memory = queue, memory
-        self._lock = threading.Lock()
         self._set: dict[Hashable, cl.Buffer] = {}  # what inputs and outputs are bound to now
         self._places: dict[Hashable, list[tuple[cl.Kernel, int]]] = {}  # slot -> where kernels take it
         self._nothing = device.cache("stands for no memory", lambda: cl.Buffer(device.context, 0, 16))
@@ -72,7 +70,7 @@ class Plan:
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Run once on tensors of the traced shapes and dtypes. Results are fresh but for inputs that are returned."""
-        with self._lock:
+        with self.device.lock:
             self._take(inputs)
             made: dict[Hashable, Tensor] = {}
             returned = tuple(self._result(result, inputs, made) for result in self.results)
@@ -94,7 +92,7 @@ class Plan:
 
     def bind(self, *inputs: Tensor) -> None:
         """Take these tensors as the inputs of `replay`."""
-        with self._lock:
+        with self.device.lock:
             self._take(inputs)
 
     def _take(self, inputs: Sequence[Tensor]) -> None:
@@ -110,7 +108,7 @@ class Plan:
 
     def replay(self, times: int = 1) -> None:
         """Run `times` on the bound inputs; results go to the memory of the last call. Only enqueues."""
-        with self._lock:
+        with self.device.lock:
             for result in self.results:
                 if isinstance(result.slot, tuple) and result.slot[0] == "output" and result.slot not in self._set:
                     self._point(result.slot, empty(result.shape, result.dtype, self.device).buffer)
