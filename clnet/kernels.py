@@ -81,8 +81,13 @@ def bind(
     """A kernel of the launch's program for `queue` (default: `device.queue`), its slots filled by `buffer`."""
     queue = queue or device.queue
     kernel = _kernel(build(device, launch.source, name=launch.name, queue=queue), launch.name)
+    if kernel.num_args != len(launch.arguments):
+        raise ArgumentError(f"{launch.name}: got {len(launch.arguments)} arguments, wants {kernel.num_args}")
     for index, argument in enumerate(launch.arguments):
-        kernel.set_arg(index, argument if isinstance(argument, np.generic) else buffer(argument))
+        try:
+            kernel.set_arg(index, argument if isinstance(argument, np.generic) else buffer(argument))
+        except cl.Error as error:
+            raise ArgumentError(f"{launch.name}: argument {index} cannot be {argument!r}: {error}") from error
     return Bound(kernel, launch.global_size, launch.local_size, queue)
 
 

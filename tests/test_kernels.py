@@ -94,6 +94,15 @@ def test_a_kernel_that_is_not_there(device):
         kernels.bind(device, kernels.Launch(SCALE, "absent", (), (1,)), lambda slot: None)
 
 
+def test_arguments_that_do_not_fit(device):
+    buffer = device.allocate(4)
+    with pytest.raises(errors.ArgumentError, match="scale: got 2 arguments, wants 4"):
+        kernels.bind(device, kernels.Launch(SCALE, "scale", ("y", "x"), (1,)), lambda slot: buffer)
+    launch = kernels.Launch(SCALE, "scale", ("y", "x", np.int64(1), np.float32(3)), (1,))
+    with pytest.raises(errors.ArgumentError, match=r"scale: argument 2 cannot be np.int64\(1\)"):
+        kernels.bind(device, launch, lambda slot: buffer)
+
+
 def test_a_compilers_remarks_are_no_warning(device):
     kernels.build(device, fresh('#warning "look here"\n' + SCALE))
 
