@@ -8,13 +8,13 @@ from typing import Any, Literal, ParamSpec, TypeVar
 
 import numpy as np
 
-from clnet import plan as plans
 from clnet import trace, tree
 from clnet.device import Device
 from clnet.device import device as find
 from clnet.errors import ArgumentError, ShapeError
 from clnet.graph import gradients
 from clnet.plan import Options, Plan
+from clnet.plan.build import build
 from clnet.tensor import Tensor, tensor
 from clnet.variable import Variable
 
@@ -94,7 +94,7 @@ def _freeze(
         returned = function(*args, **kwargs)
         leaves, out = tree.flatten(returned, _is_array)
         outputs, assignments = going_on.finish([trace.as_node(leaf) for leaf in leaves])
-    return plans.build(outputs, assignments, device, options), out
+    return build(outputs, assignments, device, options), out
 
 
 def eager(function: Callable[P, R]) -> Callable[P, R]:

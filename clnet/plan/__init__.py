@@ -1,6 +1,6 @@
 """From a graph to bound launches: fusion, schedule, source, memory, replay."""
 
-from clnet.plan.build import Options, build
+from clnet.plan.build import Options
 from clnet.plan.plan import Plan
 
-__all__ = ["Options", "Plan", "build"]
+__all__ = ["Options", "Plan"]
