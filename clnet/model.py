@@ -54,13 +54,13 @@ class Model:
         self.metrics = metrics
         self.optimizer = Adam() if optimizer is None else optimizer
         self.device = find(device)
-        self.seed = seed
+        self.seed = int(seed)
         self.epoch = 0
         self.history = History()
         self.stop_training = False
         objective = None if loss is None else Objective(loss, metrics)
         self._steps = Steps(net, objective, self.optimizer, self.device)
-        self._intake = Intake(net, self.device, seed)
+        self._intake = Intake(net, self.device, self.seed)
 
     def fit(
         self,

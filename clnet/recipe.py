@@ -47,6 +47,8 @@ def write(value: Any) -> Any:
 
 
 def _write(value: Any, layers: set[int]) -> Any:
+    if isinstance(value, (np.generic, np.ndarray)):
+        value = value.tolist()
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, (tuple, list)):
@@ -60,12 +62,13 @@ def _write(value: Any, layers: set[int]) -> Any:
         return {"partial": _name(value.func), "with": keywords}
     if inspect.isfunction(value):
         return {"name": _name(value)}
+    name = _name(type(value))
     if isinstance(value, nn.Layer):
         if id(value) in layers:
             raise NoRecipeError(f"{value} is used twice")
         layers.add(id(value))
     arguments = inspect.signature(type(value)).parameters
-    return {"make": _name(type(value)), "with": {name: _write(getattr(value, name), layers) for name in arguments}}
+    return {"make": name, "with": {argument: _write(getattr(value, argument), layers) for argument in arguments}}
 
 
 def read(recipe: Any) -> Any:

@@ -50,12 +50,22 @@ def test_schedules_losses_metrics_specs():
     assert again(Spec((1, 784), np.dtype("float32"))) == Spec((1, 784), np.dtype("float32"))
 
 
+def test_numbers_of_numpys():
+    net = nn.Dense(np.int64(3))
+    assert again(net).units == 3
+    assert again(optim.SGD(np.float32(0.5))).learning_rate == 0.5
+    weighted = again(functools.partial(losses.softmax_cross_entropy, class_weights=np.array([1.0, 2.0])))
+    assert weighted.keywords == {"class_weights": (1.0, 2.0)}
+
+
 class Own(nn.Layer):
     """A layer that clnet does not know."""
 
 
 @pytest.mark.parametrize(
-    "value", [Own(), nn.Sequential(Own()), lambda p, t: p, np.tanh, functools.partial(np.clip, a_min=0)], ids=str
+    "value",
+    [Own(), nn.Sequential(Own()), lambda p, t: p, np.tanh, functools.partial(np.clip, a_min=0), object()],
+    ids=str,
 )
 def test_what_is_not_clnets_has_none(value):
     with pytest.raises(recipe.NoRecipeError):
