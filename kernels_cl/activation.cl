@@ -1,4 +1,4 @@
-// Activations of one element; their derivatives are expressions over ops, in clnet/ops/activation.py.
+// Activations of one element; the other derivatives are expressions over ops, in clnet/ops/activation.py.
 // Needs math.cl.
 
 #ifndef T
@@ -6,7 +6,9 @@
 #endif
 
 FUNCTION T relu(const T x) { return x < 0 ? (T)0 : x; }
+FUNCTION T relu_backward(const T dy, const T y) { return y > 0 ? dy : (T)0; }
 FUNCTION T leaky_relu(const T x, const T slope) { return x < 0 ? slope * x : x; }
+FUNCTION T leaky_relu_backward(const T dy, const T y, const T slope) { return y > 0 ? dy : slope * dy; }
 FUNCTION T elu(const T x, const T alpha) { return x < 0 ? alpha * exponential_minus_one(x) : x; }
 FUNCTION T sigmoid(const T x) { return (T)1 / ((T)1 + exponential(-x)); }
 FUNCTION T softplus(const T x) { return larger(x, (T)0) + logarithm_of_one_plus(exponential(-magnitude(x))); }

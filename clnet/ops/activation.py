@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from clnet.compiled import eager
+from clnet.errors import ArgumentError
 from clnet.graph import Node
 from clnet.ops.elementwise import Elementwise, Rule, erf, exp, operands, tanh, where
 from clnet.tensor import Tensor
@@ -21,8 +22,19 @@ def _apply(op: Elementwise, x: Tensor, *parameters: float) -> Tensor:
     return apply(op, *operands(op.title, x, *parameters, floating=True))
 
 
-_relu = _activation("relu", "relu({0})", lambda x, y, dy: [where(x > 0, dy, 0.0)])
-_leaky_relu = _activation("leaky_relu", "leaky_relu({0}, {1})", lambda x, a, y, dy: [where(x < 0, dy * a, dy), None])
+# The derivative of relu reads y, which is in memory anyway; a comparison of its own would store a mask beside it.
+_relu = _activation("relu", "relu({0})", lambda x, y, dy: [apply(_relu_backward, dy, y)])
+_relu_backward = _activation(
+    "relu_backward", "relu_backward({0}, {1})", lambda dy, y, dx, ddx: [apply(_relu_backward, ddx, y), None]
+)
+_leaky_relu = _activation(
+    "leaky_relu", "leaky_relu({0}, {1})", lambda x, slope, y, dy: [apply(_leaky_relu_backward, dy, y, slope), None]
+)
+_leaky_relu_backward = _activation(
+    "leaky_relu_backward",
+    "leaky_relu_backward({0}, {1}, {2})",
+    lambda dy, y, slope, dx, ddx: [apply(_leaky_relu_backward, ddx, y, slope), None, None],
+)
 _elu = _activation("elu", "elu({0}, {1})", lambda x, a, y, dy: [where(x < 0, dy * (y + a), dy), None])
 _sigmoid = _activation("sigmoid", "sigmoid({0})", lambda x, y, dy: [dy * y * (1 - y)])
 _softplus = _activation("softplus", "softplus({0})", lambda x, y, dy: [dy * _apply(_sigmoid, x)])
@@ -47,7 +59,9 @@ def relu(x: Tensor) -> Tensor:
 
 @eager
 def leaky_relu(x: Tensor, slope: float = 0.01) -> Tensor:
-    """x, or slope * x where x < 0. Source: Maas, Hannun, Ng (ICML 2013)."""
+    """x, or slope * x where x < 0; slope >= 0. Source: Maas, Hannun, Ng (ICML 2013)."""
+    if slope < 0:
+        raise ArgumentError(f"leaky_relu: got slope {slope}, wanted 0 or more")
     return _apply(_leaky_relu, x, slope)
 
 

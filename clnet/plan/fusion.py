@@ -7,7 +7,7 @@ the group has at hand; else it starts a group. Joining changes no bit, because a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -235,10 +235,11 @@ def _place(node: Node, groups: list[Group], home: dict[int, Group], demands: Dem
     return Group(node.shape)
 
 
-def _candidates(sources: Sequence[Node], groups: list[Group], home: dict[int, Group]) -> Iterator[Group]:
-    """Groups that compute an input, the latest first."""
+def _candidates(sources: Sequence[Node], groups: list[Group], home: dict[int, Group]) -> list[Group]:
+    """Groups that compute an input, the latest first; but maps last, because they can still sink into the others."""
     near = {id(home[id(source)]) for source in sources if id(source) in home}
-    return (group for group in reversed(groups) if id(group) in near)
+    found = [group for group in reversed(groups) if id(group) in near]
+    return sorted(found, key=lambda group: group.axes is None and group.anchor is None)
 
 
 def _can_reduce(group: Group, node: Node) -> bool:
