@@ -24,13 +24,13 @@ def _apply(op: Elementwise, x: Tensor, *parameters: float) -> Tensor:
 
 # The derivative of relu reads y, which is in memory anyway; a comparison of its own would store a mask beside it.
 _relu = _activation("relu", "relu({0})", lambda x, y, dy: [apply(_relu_backward, dy, y)])
-_relu_backward = _activation(
+_relu_backward: Elementwise = _activation(
     "relu_backward", "relu_backward({0}, {1})", lambda dy, y, dx, ddx: [apply(_relu_backward, ddx, y), None]
 )
 _leaky_relu = _activation(
     "leaky_relu", "leaky_relu({0}, {1})", lambda x, slope, y, dy: [apply(_leaky_relu_backward, dy, y, slope), None]
 )
-_leaky_relu_backward = _activation(
+_leaky_relu_backward: Elementwise = _activation(
     "leaky_relu_backward",
     "leaky_relu_backward({0}, {1}, {2})",
     lambda dy, y, slope, dx, ddx: [apply(_leaky_relu_backward, ddx, y, slope), None, None],
