@@ -302,6 +302,7 @@ def test_data_of_another_shape_than_the_network_was_built_for(device):
             lambda device: small(device, loss=lambda p, t: ops.mean(p)).fit(X, Y, sample_weight=Y, verbose=0),
             "loss <lambda>: takes no weights",
         ),
+        (lambda device: small(device, metrics=["accuracy"] * 2).fit(X, Y, verbose=0), "two are called 'accuracy'"),
         (lambda device: small(device, seed=-1).fit(X, Y, verbose=0), "seed is -1"),
     ],
 )

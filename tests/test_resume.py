@@ -92,6 +92,18 @@ def test_interrupted_after_the_last_step_of_an_epoch(device, monkeypatch):
     same(everything(never), everything(stopped))
 
 
+def test_interrupted_at_the_very_end(device):
+    class Late(StopAfter):
+        def on_epoch_end(self, epoch, logs):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    model, late = dropping(device), Late(0, True)
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, 1, callbacks=[late])
+    assert late.calls == ["interrupt", "end"]
+    assert model.epoch == 1
+
+
 def test_training_works_beside_the_main_thread(device):
     model, other = dropping(device), dropping(device)
     thread = threading.Thread(target=fit, args=(model, 2))

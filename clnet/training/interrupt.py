@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Interrupt:
-    """A block in which SIGINT is only noted, and `check` raises it; a second one is raised at once.
+    """A block in which SIGINT is only noted, raised by `check` or at the block's end; a second one is raised at once.
 
     Without it a KeyboardInterrupt could fall between two launches of a step, and leave half of an update. Python gives
     signals to the main thread alone; elsewhere, and where SIGINT has another handler already, nothing changes.
@@ -23,9 +23,11 @@ class Interrupt:
             signal.signal(signal.SIGINT, self._note)
         return self
 
-    def __exit__(self, *error: Any) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: Any) -> None:
         if self._takes:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+        if kind is None:
+            self.check()
 
     def check(self) -> None:
         """KeyboardInterrupt if there was a SIGINT."""

@@ -56,6 +56,8 @@ class Objective:
             loss = _of(self.loss, output, "loss")
             for choice in _all(_of(self.metrics, output, "metrics")):
                 name = _name(choice) if output is None else f"{output}_{_name(choice)}"
+                if name in values:
+                    raise ArgumentError(f"metrics: two are called {name!r}")
                 values[name] = _metric(choice, loss)(prediction, target)
                 if values[name].shape != prediction.shape[:1]:
                     raise ShapeError(f"metric {name}: gave shape {values[name].shape}, wants {prediction.shape[:1]}")
