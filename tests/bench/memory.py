@@ -80,6 +80,7 @@ def plan_bytes(device: clnet.Device) -> dict[str, int]:
     x, y = (clnet.tensor(t.numpy()[:BATCH], device=device) for t in data(device))
     net, optimizer = nn.Sequential(nn.Dense(100, activation="relu"), nn.Dense(10)), optim.SGD(learning_rate=0.1)
     net.build((None, 784), seed=0, device=device)
+    optimizer.build(net.trainable_variables())
 
     def step(x: Any, y: Any) -> Any:
         def loss_of() -> Any:
