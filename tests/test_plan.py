@@ -10,7 +10,7 @@ import pytest
 
 import clnet
 from clnet import ops
-from clnet.errors import ArgumentError, ShapeError, TraceError
+from clnet.errors import ArgumentError, DeviceMemoryError, ShapeError, TraceError
 
 
 def put(array: Any, device: clnet.Device) -> clnet.Tensor:
@@ -327,3 +327,19 @@ def test_threads_share_a_device(device: clnet.Device) -> None:
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_a_plan_that_the_device_cannot_hold_says_its_bytes(device: clnet.Device) -> None:
+    side = 46_000  # a product of 8.5 GB
+    if device.facts.memory > 4 * side * side:
+        pytest.skip("the device can hold it")
+    x = put(np.ones((side, 1)), device)
+    with pytest.raises(DeviceMemoryError, match=r"wants 8,464,000,000 bytes") as caught:
+        clnet.compile(lambda x: ops.exp(ops.matmul(x, x, transpose_b=True)).sum(axis=0), device=device).plan(x)
+    assert caught.value.wanted == 4 * side * side
+
+
+def test_more_elements_than_an_int_counts(device: clnet.Device) -> None:
+    x = put(np.ones((1 << 16, 1)), device)
+    with pytest.raises(ShapeError, match=r"65536, 65536.*2147483647 elements"):
+        clnet.compile(lambda x: ops.matmul(x, x, transpose_b=True), device=device).plan(x)

@@ -11,6 +11,7 @@ import pyopencl as cl
 
 from clnet import gemm
 from clnet.device import Device
+from clnet.errors import DeviceMemoryError
 from clnet.graph import Contraction, Held, Input, Node, count, topological
 from clnet.kernels import Launch
 from clnet.plan import epilogues, maps, reductions, runs
@@ -118,9 +119,25 @@ def _memory(steps: Sequence[Step], sizes: dict[tuple[str, int], int], device: De
             elif isinstance(slot, tuple) and sizes.get(slot, 0):
                 lifetimes.setdefault(slot, Lifetime(sizes[slot], now, now)).last = now
     place, totals = assign(lifetimes)
-    made = [device.allocate(size) for size in totals]
+    made = _allocate(totals, device)
     buffers |= {slot: made[number] for slot, number in place.items()}
     return Memory(buffers, totals, sum(life.nbytes for life in lifetimes.values()))
+
+
+def _allocate(sizes: Sequence[int], device: Device) -> list[cl.Buffer]:
+    """Buffers of these bytes; `DeviceMemoryError` with the bytes of all of them, because that is what to cut down."""
+    total = sum(sizes)
+    try:
+        if total > device.facts.memory:
+            raise DeviceMemoryError("more than all", wanted=total, available=device.facts.memory)
+        return [device.allocate(size) for size in sizes]
+    except DeviceMemoryError as error:
+        raise DeviceMemoryError(
+            f"plan: wants {total:,} bytes for its intermediates, the largest {max(sizes):,}; {device.name} has "
+            f"{device.facts.memory:,}, in one buffer {device.facts.max_allocation:,}: try smaller batches",
+            wanted=total,
+            available=device.facts.memory,
+        ) from error
 
 
 def _queue(groups: Sequence[Group], device: Device) -> cl.CommandQueue:

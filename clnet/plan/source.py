@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 
 from clnet import kernels
-from clnet.graph import Constant, Node, Pointwise
+from clnet.errors import ShapeError
+from clnet.graph import Constant, Node, Pointwise, count
 from clnet.index import Index, code, flatten, is_split
 from clnet.kernels import Launch
 from clnet.plan.fusion import Group, is_inline
 from clnet.tensor import C_TYPES
 
+MOST = 2**31 - 1  # elements of an array
 NAME = re.compile(r"\w+\Z")
 
 
@@ -125,7 +127,9 @@ class Source:
         return f"{name}[{self.code(index, node.shape, name)}]"
 
     def buffer(self, node: Node) -> str:
-        """The C name of the memory that holds a node."""
+        """The C name of the memory that holds a node; kernels index it with int."""
+        if count(node.shape) > MOST:
+            raise ShapeError(f"{node.op.name}: a tensor of shape {node.shape} has more than {MOST} elements")
         key = self.places.storage(node)
         return self.buffers.setdefault(key, (f"p{len(self.buffers)}", self.c_type(node.dtype)))[0]
 
