@@ -48,9 +48,6 @@
 #ifndef SWAPPED
 #define SWAPPED 0      // A and B have changed places: a row here is a column of C
 #endif
-#ifndef MERGED
-#define MERGED 0       // the matrices of a batch lie below each other: `height` rows each
-#endif
 
 #define NR (NV * WIDTH)            // columns of a tile
 #define LEFT (TILES * MR + WIDTH)  // distance between the rows of packed A; the odd width keeps them in different cache sets
@@ -175,21 +172,18 @@ WIDE static inline void multiply(T *restrict sums, A_SPACE const T *restrict a, 
 }
 
 // The epilogue of the tile at (row0, column0), without its first rows and columns, which the tiles before it have done.
-WIDE static inline void finish(const T *restrict sums, const size_t batch, const int n, const int height, const int row0,
-                               const int rows_done, const int column0, const int columns_done, EPILOGUE_PARAMETERS) {
-    for (int i = rows_done; i < MR; i++) {
-        const size_t matrix = MERGED ? (row0 + i) / height : batch;
-        const int row = MERGED ? (row0 + i) % height : row0 + i;
+WIDE static inline void finish(const T *restrict sums, const size_t batch, const int n, const int row0, const int rows_done,
+                               const int column0, const int columns_done, EPILOGUE_PARAMETERS) {
+    for (int i = rows_done; i < MR; i++)
         for (int j = columns_done; j < MIN(NR, n - column0); j++) {
-            const int column = column0 + j;
-            epilogue(sums[i * NR + j], matrix, SWAPPED ? column : row, SWAPPED ? row : column, EPILOGUE_NAMES);
+            const int row = SWAPPED ? column0 + j : row0 + i, column = SWAPPED ? row0 + i : column0 + j;
+            epilogue(sums[i * NR + j], batch, row, column, EPILOGUE_NAMES);
         }
-    }
 }
 
 // Tiles tile0 .. tile1 - 1 below each other, in panels panel0 .. panel1 - 1.
 APART static void block(__global const T *restrict as, __global const T *restrict bs, const int m, const int n,
-                        const int k, const int height, const size_t batch, const int tile0, const int tile1,
+                        const int k, const size_t batch, const int tile0, const int tile1,
                         const int panel0, const int panel1, EPILOGUE_PARAMETERS) {
     T sums[PANELS * TILES * MR * NR] ALIGNED;
 #if PACK_A
@@ -225,7 +219,7 @@ APART static void block(__global const T *restrict as, __global const T *restric
 #endif
                 multiply(tile, a, b, m, n, k, depth, last, kb > 0);
                 if (kb == blocks - 1)
-                    finish(tile, batch, n, height, row0, t * MR - row0, column0, p * NR - column0, EPILOGUE_NAMES);
+                    finish(tile, batch, n, row0, t * MR - row0, column0, p * NR - column0, EPILOGUE_NAMES);
             }
         }
     }
@@ -234,12 +228,12 @@ APART static void block(__global const T *restrict as, __global const T *restric
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gemm(
     __global const T *restrict as,  // of one matrix after the other, `a_stride` elements apart; 0: all the same
     __global const T *restrict bs,
-    const int m, const int n, const int k, const int height,
+    const int m, const int n, const int k,
     const int tiles,                // of a group, below each other
     const int panels,               // of a group, side by side
     const ulong a_stride, const ulong b_stride, EPILOGUE_PARAMETERS) {
     const size_t batch = get_group_id(2);
     const int tile0 = get_group_id(0) * tiles, panel0 = get_group_id(1) * panels;
     const int tile1 = MIN(tile0 + tiles, (m + MR - 1) / MR), panel1 = MIN(panel0 + panels, (n + NR - 1) / NR);
-    block(as + batch * a_stride, bs + batch * b_stride, m, n, k, height, batch, tile0, tile1, panel0, panel1, EPILOGUE_NAMES);
+    block(as + batch * a_stride, bs + batch * b_stride, m, n, k, batch, tile0, tile1, panel0, panel1, EPILOGUE_NAMES);
 }

@@ -1,4 +1,4 @@
-"""The matrix product: clnet's own forms and reikna's behind one interface."""
+"""The matrix product: clnet's own forms for CPUs and GPUs and reikna's MatrixMul behind one interface."""
 
 from __future__ import annotations
 
@@ -6,39 +6,47 @@ from collections.abc import Hashable
 
 from clnet.device import Device
 from clnet.errors import ArgumentError
-from clnet.gemm import cpu
+from clnet.gemm import cpu, gpu, reikna, selection
 from clnet.gemm.problem import WORKSPACE, Epilogue, Lowering, Problem, store
+from clnet.gemm.selection import forms, select, serial_is_faster
 
-__all__ = ["WORKSPACE", "Epilogue", "Lowering", "Problem", "forms", "lower", "measure", "select", "store"]
+__all__ = [
+    "WORKSPACE",
+    "Epilogue",
+    "Lowering",
+    "Problem",
+    "forms",
+    "lower",
+    "measure",
+    "select",
+    "serial_is_faster",
+    "store",
+]
 
 
 def lower(
     device: Device, problem: Problem, a: Hashable, b: Hashable, epilogue: Epilogue, *, form: str | None = None
 ) -> Lowering:
-    """The launches that compute the problem from slots `a` and `b`."""
-    if problem.m * problem.n * problem.batch == 0:
+    """The launches that compute the problem from slots `a` and `b`.
+
+    `form`: a name from `forms`, any of gemm_gpu.cl's tiles ("gpu-64x64"), or "reikna"; None: what `select` says.
+    """
+    if 0 in (problem.batch, problem.m, problem.n):
         return Lowering(())
-    chosen = cpu.parse(form or select(device, problem), device, problem)
-    if chosen is None:
-        raise ArgumentError(f"gemm: no form is called {form!r}")
+    if form == "reikna" and problem.k > 0:  # it has no sum of nothing
+        return reikna.lower(device, problem, a, b, epilogue)
+    name = select(device, problem) if form in (None, "reikna") else form
     units = 1 if serial_is_faster(problem) else device.facts.units
-    return cpu.lower(device, problem, a, b, epilogue, chosen, units)
-
-
-def serial_is_faster(problem: Problem) -> bool:
-    return problem.batch * problem.m * problem.n * problem.k < 500_000
-
-
-def forms(device: Device, problem: Problem) -> list[str]:
-    """Names of clnet's own forms that can run it."""
-    return [form.name for form in cpu.forms(device, problem)]
-
-
-def select(device: Device, problem: Problem) -> str:
-    """The form to take: the measured one where there is a measurement, else by rule."""
-    return forms(device, problem)[0]
+    for_cpu, for_gpu = cpu.parse(name, device, problem), gpu.parse(name)
+    if for_cpu is not None:
+        return cpu.lower(device, problem, a, b, epilogue, for_cpu, units)
+    if for_gpu is not None:
+        return gpu.lower(problem, a, b, epilogue, for_gpu)
+    raise ArgumentError(f"gemm: no form is called {name!r}, wanted 'reikna' or one of {forms(device, problem)}")
 
 
 def measure(device: Device, problem: Problem, *, seconds: float = 0.2) -> str:
-    """Measure the forms, remember the best and return its name."""
-    return select(device, problem)
+    """Time the own forms for so long, building not counted; remember the best, and return its name."""
+    return selection.measure(
+        device, problem, lambda name, epilogue: lower(device, problem, "a", "b", epilogue, form=name), seconds=seconds
+    )

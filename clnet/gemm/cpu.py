@@ -16,7 +16,7 @@ from clnet.kernels import Launch, define, read
 
 BLOCK = 256  # steps of k, and rows of C, that a work-group packs for: a panel of 3 AVX-512 vectors is 48 KB
 SIDE_BY_SIDE = 4  # panels for which a group packs A once: one gives 69, four 90 GFLOP/s at 2048 cubed, A transposed
-ROWS, VECTORS = 14, 8  # the largest tile's sides: more rows than that, and their addresses leave the registers
+ROWS, VECTORS = 10, 8  # the largest tile's sides: more rows than that, and their addresses leave the registers
 NAME = re.compile(r"cpu-(\d+)x(\d+)(-packed)?(-swapped)?")
 
 
@@ -79,18 +79,6 @@ def swapped(problem: Problem) -> Problem:
     )
 
 
-def is_mergeable(problem: Problem) -> bool:
-    """Whether a batch is one tall matrix: A's matrices lie below each other, and all meet the same B."""
-    return problem.batch > 1 and problem.a_batched and not problem.b_batched and not problem.transpose_a
-
-
-def merged(problem: Problem) -> Problem:
-    """The batch as one tall matrix, where that is possible."""
-    if not is_mergeable(problem):
-        return problem
-    return replace(problem, m=problem.m * problem.batch, batch=1, a_batched=False)
-
-
 def forms(device: Device, problem: Problem) -> list[Form]:
     """The forms worth trying, the likely best first."""
     registers = Registers.of(device, problem)
@@ -100,7 +88,7 @@ def forms(device: Device, problem: Problem) -> list[Form]:
 
 def _candidates(problem: Problem, registers: Registers) -> Iterator[Form]:
     for swap in (False, True):
-        seen = merged(swapped(problem) if swap else problem)
+        seen = swapped(problem) if swap else problem
         for vectors in range(1, min(VECTORS, ceil(seen.n / registers.width)) + 1):
             most = min(ROWS, (registers.count - 1 - vectors) // vectors)
             fewest = ceil(seen.m / max(1, most))
@@ -121,7 +109,7 @@ def parse(name: str, device: Device, problem: Problem) -> Form | None:
     if match is None:
         return None
     form = Form(int(match[1]), int(match[2]), bool(match[3]), bool(match[4]))
-    seen = merged(swapped(problem) if form.swapped else problem)
+    seen = swapped(problem) if form.swapped else problem
     width = Registers.of(device, problem).width
     if not 1 <= form.rows <= seen.m or not 1 <= form.vectors <= ceil(seen.n / width):
         raise ArgumentError(f"gemm: form {name!r} has a tile larger than {problem}")
@@ -135,10 +123,10 @@ def cost(form: Form, problem: Problem, registers: Registers, units: int) -> floa
 
     Fitted to timings on Zen 4; a cycle is one multiply-add of a vector, or one load.
     """
-    seen = merged(swapped(problem) if form.swapped else problem)
+    seen = swapped(problem) if form.swapped else problem
     grid = cover(form, seen, registers, units)
     rows, vectors, k, width = form.rows, form.vectors, seen.k, registers.width
-    step = max(rows * vectors, rows + vectors)
+    step = max(rows * vectors, rows + vectors) + 0.3 * vectors + 0.2 * rows
     if not grid.pack_b and grid.rows > 1:  # rows of B that are pages apart come slowly
         step += vectors * (0.5 if seen.n * registers.size >= 4096 else 0.15)
     finish = rows * vectors * (width * 1.0 if form.swapped else 4.0)
@@ -154,7 +142,7 @@ def cost(form: Form, problem: Problem, registers: Registers, units: int) -> floa
 
 
 def cover(form: Form, seen: Problem, registers: Registers, units: int) -> Grid:
-    """How a form covers the problem, already merged and swapped, with about the same work for all units."""
+    """How a form covers the problem, its operands swapped already, with about the same work for all units."""
     rows, columns = ceil(seen.m / form.rows), ceil(seen.n / (form.vectors * registers.width))
     pack_a = form.packed and seen.transpose_a
     tiles, panels = 1, 1
@@ -179,23 +167,18 @@ def lower(
 ) -> Lowering:
     """One launch; `units`: cores that will share it."""
     seen = swapped(problem) if form.swapped else problem
-    height = seen.m
-    is_merged = is_mergeable(seen)
-    seen = merged(seen)
     registers = Registers.of(device, problem)
     grid = cover(form, seen, registers, units)
     first, second = (b, a) if form.swapped else (a, b)
     a_stride, b_stride = seen.m * seen.k * seen.a_batched, seen.k * seen.n * seen.b_batched
     i, u = np.int32, np.uint64
-    sizes = (i(seen.m), i(seen.n), i(seen.k), i(height), i(grid.tiles), i(grid.panels), u(a_stride), u(b_stride))
-    source = parameters(problem, seen, grid, registers, is_merged, epilogue) + epilogue.source + read("gemm_cpu.cl")
+    sizes = (i(seen.m), i(seen.n), i(seen.k), i(grid.tiles), i(grid.panels), u(a_stride), u(b_stride))
+    source = epilogue.source + parameters(problem, seen, grid, registers, epilogue) + read("gemm_cpu.cl")
     launch = Launch(source, "gemm", (first, second, *sizes, *epilogue.arguments), (*grid.groups, seen.batch), (1, 1, 1))
     return Lowering((launch,))
 
 
-def parameters(
-    problem: Problem, seen: Problem, grid: Grid, registers: Registers, is_merged: bool, epilogue: Epilogue
-) -> str:
+def parameters(problem: Problem, seen: Problem, grid: Grid, registers: Registers, epilogue: Epilogue) -> str:
     """What is fixed when the kernel is built: never the sizes, so that one program serves all shapes of a kind."""
     return define(
         T=c_type(problem.dtype),
@@ -211,7 +194,6 @@ def parameters(
         TILES=max(1, BLOCK // grid.form.rows) if grid.form.packed else 1,
         PANELS=SIDE_BY_SIDE if grid.pack_a else 1,
         SWAPPED=int(grid.form.swapped),
-        MERGED=int(is_merged),
         EPILOGUE_PARAMETERS=epilogue.parameters,
         EPILOGUE_NAMES=epilogue.names,
     )

@@ -10,6 +10,7 @@ import numpy as np
 
 from clnet.kernels import Launch
 
+DOUBLE = "#pragma OPENCL EXTENSION cl_khr_fp64 : enable\n"
 WORKSPACE = "clnet.gemm: workspace"  # the slot of the scratch buffer that a Lowering asks for
 
 
@@ -37,8 +38,8 @@ class Epilogue:
     """What becomes of each finished element of C, in OpenCL C.
 
     `source` defines `static inline void epilogue(T value, size_t batch, int row, int column, <parameters>)`, which does
-    all the writing. Parameters are called a letter and a number; `names` passes them on, `arguments` are their slots and scalars in that order.
-    `plain`: it only stores the value at its place in C.
+    all the writing. Parameters are called a letter and a number; `names` passes them on, `arguments` are their slots and
+    scalars in that order. `plain`: it only stores the value at its place in C.
     """
 
     source: str
@@ -64,7 +65,7 @@ def c_type(dtype: np.dtype[Any]) -> str:
 def store(out: Hashable, problem: Problem) -> Epilogue:
     """C as it is, into slot `out`."""
     name = c_type(problem.dtype)
-    source = (
+    source = DOUBLE * (name == "double") + (
         f"static inline void epilogue({name} value, size_t batch, int row, int column,\n"
         f"                            __global {name} *restrict p0, const int d0, const int d1) {{\n"
         "    p0[(batch * d0 + row) * d1 + column] = value;\n}\n"
