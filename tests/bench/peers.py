@@ -47,19 +47,39 @@ class Side:
         return "" if done.returncode == 0 else done.stderr.strip().splitlines()[-1]
 
 
+@dataclass(frozen=True)
+class Turn:
+    """One stretch of work: its wall time, its units, and what it and all other programs used of the processors."""
+
+    seconds: float
+    units: int
+    own: float  # CPU seconds
+    others: float  # CPU seconds
+
+    @property
+    def microseconds(self) -> float:
+        return self.seconds * 1e6 / self.units
+
+    @property
+    def disturbed(self) -> bool:
+        return self.others > QUIET * self.seconds
+
+
 @dataclass
 class Result:
-    """What one side gave: microseconds a unit of every turn, and the figures checked; or why there are none."""
+    """What one side gave: its turns, and the figures checked; or why there are none."""
 
     side: str
-    turns: list[float] = field(default_factory=list)
-    disturbed: list[float] = field(default_factory=list)  # cores that other programs kept busy during each turn
+    turns: list[Turn] = field(default_factory=list)
     figures: list[float] = field(default_factory=list)
     failure: str = ""
 
     @property
     def microseconds(self) -> float:
-        return statistics.median(self.turns) if self.turns and not self.failure else float("nan")
+        """Median over the turns, a unit."""
+        if self.failure or not self.turns:
+            return float("nan")
+        return statistics.median(turn.microseconds for turn in self.turns)
 
     def as_json(self) -> dict[str, Any]:
         if self.failure:
@@ -67,8 +87,9 @@ class Result:
         return {
             "side": self.side,
             "microseconds": round(self.microseconds, 2),
-            "best": round(min(self.turns), 2),
-            "disturbed": round(statistics.median(self.disturbed), 2),
+            "best": round(min(turn.microseconds for turn in self.turns), 2),
+            "processor_microseconds": round(statistics.median(t.own * 1e6 / t.units for t in self.turns), 2),
+            "cores_busy_with_others": round(statistics.median(t.others / t.seconds for t in self.turns), 2),
             "figures": self.figures,
         }
 
@@ -95,13 +116,12 @@ class Process:
         self._process.stdin.flush()
         return self._reply()
 
-    def turn(self, runs: int) -> tuple[float, float, float]:
-        """Seconds, microseconds a unit, and the cores that other programs kept busy meanwhile."""
+    def turn(self, runs: int) -> Turn:
         busy, own = machine.busy_seconds(), machine.process_seconds(self._process.pid)
         taken = [self.ask("run") for _ in range(runs)]
-        others = machine.busy_seconds() - busy - (machine.process_seconds(self._process.pid) - own)
-        seconds = sum(run["seconds"] for run in taken)
-        return seconds, seconds * 1e6 / sum(run["units"] for run in taken), others / seconds
+        used = machine.process_seconds(self._process.pid) - own
+        others = machine.busy_seconds() - busy - used
+        return Turn(sum(run["seconds"] for run in taken), sum(run["units"] for run in taken), used, others)
 
     def close(self) -> None:
         self._process.kill()
@@ -183,15 +203,14 @@ def _take_turns(results: Mapping[str, Result], processes: Mapping[str, Process],
             try:
                 while not result.failure:
                     time.sleep(PAUSE)
-                    seconds, microseconds, disturbed = process.turn(runs.get(name, 1))
+                    turn = process.turn(runs.get(name, 1))
                     if round_ == 0:
-                        runs[name] = max(1, round(timing.seconds / seconds))
+                        runs[name] = max(1, round(timing.seconds / turn.seconds))
                         break
-                    if disturbed < QUIET or patience <= 0:
-                        result.turns.append(microseconds)
-                        result.disturbed.append(disturbed)
+                    if not turn.disturbed or patience <= 0:
+                        result.turns.append(turn)
                         break
-                    patience -= seconds + PAUSE
+                    patience -= turn.seconds + PAUSE
             except SideError as error:
                 result.failure = str(error)
 
