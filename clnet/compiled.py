@@ -47,6 +47,11 @@ class Compiled:
         plan.bind(*inputs)
         return plan
 
+    def release(self) -> None:
+        """Let every plan go of the arguments of its last run, so that their memory can be freed."""
+        for plan, _ in self._plans.values():
+            plan.release()
+
     def _find(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Plan, Hashable, list[Tensor]]:
         leaves, structure = tree.flatten((args, kwargs), _is_array)
         device = self._device(leaves)

@@ -121,6 +121,7 @@ class Model:
                 callback.on_interrupt()
             raise
         finally:
+            self._steps.release()
             for callback in callbacks:
                 callback.on_train_end()
 
@@ -143,7 +144,9 @@ class Model:
 
     def evaluate(self, x: Any, y: Any = None, *, batch_size: int = 256, sample_weight: Any = None) -> dict[str, float]:
         """{"loss": mean loss, metric: mean} over all samples; x and y as for `fit`."""
-        return self._steps.evaluate(self._intake.feed((x, y, sample_weight), batch_size, "evaluate"))
+        means = self._steps.evaluate(self._intake.feed((x, y, sample_weight), batch_size, "evaluate"))
+        self._steps.release()
+        return means
 
     def predict(self, x: Any, *, batch_size: int = 256) -> Any:
         """The network's outputs for x (samples, ...), as NumPy arrays (samples, ...) in the nest that it gives."""

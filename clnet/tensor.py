@@ -187,9 +187,9 @@ def tensor(array: Any, *, device: Any = None, dtype: npt.DTypeLike | None = None
     `array`: anything NumPy makes an array of, a `Tensor`, or a `pyopencl.array.Array` (whose memory is shared if it
     lives in the device's context). `device`: a `Device`, or what `clnet.device` takes.
     """
-    if isinstance(array, Tensor) and device is None and dtype in (None, array.dtype):
+    home = array.device if device is None and isinstance(array, Tensor) else devices.device(device)
+    if isinstance(array, Tensor) and home is array.device and dtype in (None, array.dtype):
         return array
-    home = devices.device(device)
     if type(array).__module__ == "pyopencl.array" and array.context == home.context:
         return Tensor.from_pyopencl(array, home)
     host = np.asarray(array.get() if type(array).__module__ == "pyopencl.array" else array)

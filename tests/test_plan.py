@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from threading import Thread
 from typing import Any
 
@@ -343,3 +344,14 @@ def test_more_elements_than_an_int_counts(device: clnet.Device) -> None:
     x = put(np.ones((1 << 16, 1)), device)
     with pytest.raises(ShapeError, match=r"65536, 65536.*2147483647 elements"):
         clnet.compile(lambda x: ops.matmul(x, x, transpose_b=True), device=device).plan(x)
+
+
+def test_a_released_plan_holds_no_inputs(device: clnet.Device) -> None:
+    compiled = clnet.compile(lambda x: x + 1, device=device)
+    x = put([1, 2], device)
+    before = sys.getrefcount(x.buffer)
+    compiled(x)
+    assert sys.getrefcount(x.buffer) > before
+    compiled.release()
+    assert sys.getrefcount(x.buffer) == before
+    assert compiled(put([5], device)).item() == 6

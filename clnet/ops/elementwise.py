@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ParamSpec
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from clnet.trace import apply, as_node, current
 
 Number = bool | int | float
 Operand = Tensor | Number
+Unary = Callable[[Tensor], Tensor]
+Binary = Callable[[Operand, Operand], Tensor]
+P = ParamSpec("P")
 Rule = Callable[..., Sequence[Tensor | None]]  # (inputs..., result, its gradient) -> gradients of the inputs
 
 
@@ -127,7 +130,7 @@ def _cast_rule(x: Node, y: Node, dy: Tensor) -> list[Tensor | None]:
     return [convert(as_node(dy), x.dtype) if x.dtype.kind == "f" else None]
 
 
-def _binary(title: str, text: str, rule: Rule | None, *, floating: bool = False, **more: Any) -> Any:
+def _binary(title: str, text: str, rule: Rule | None, *, floating: bool = False, **more: Any) -> Binary:
     op = Elementwise(title, text, rule, **more)
 
     def function(a: Operand, b: Operand) -> Tensor:
@@ -136,7 +139,7 @@ def _binary(title: str, text: str, rule: Rule | None, *, floating: bool = False,
     return _named(function, title, f"{text.format('a', 'b')}, elementwise; shapes broadcast.")
 
 
-def _unary(title: str, text: str, rule: Rule | None, *, floating: bool = True, **more: Any) -> Any:
+def _unary(title: str, text: str, rule: Rule | None, *, floating: bool = True, **more: Any) -> Unary:
     op = Elementwise(title, text, rule, **more)
 
     def function(x: Tensor) -> Tensor:
@@ -149,7 +152,7 @@ def _unary(title: str, text: str, rule: Rule | None, *, floating: bool = True, *
     )
 
 
-def _named(function: Callable[..., Tensor], title: str, doc: str) -> Callable[..., Tensor]:
+def _named(function: Callable[P, Tensor], title: str, doc: str) -> Callable[P, Tensor]:
     """A public op under its own name."""
     function.__name__ = function.__qualname__ = title
     function.__doc__ = doc
@@ -159,7 +162,7 @@ def _named(function: Callable[..., Tensor], title: str, doc: str) -> Callable[..
 BOOL = np.dtype(np.bool_)
 
 
-def _comparison(title: str, text: str) -> Any:
+def _comparison(title: str, text: str) -> Binary:
     op = Elementwise(title, text, None, (), BOOL)
 
     def function(a: Operand, b: Operand) -> Tensor:
@@ -205,7 +208,7 @@ tanh = _unary("tanh", "hyperbolic_tangent({0})", lambda x, y, dy: [dy * (1 - y *
 erf = _unary("erf", "error_function({0})", lambda x, y, dy: [dy * 1.1283791670955126 * exp(-(x * x))])
 abs = _unary("abs", "magnitude({0})", lambda x, y, dy: [dy * sign(x)])
 floor = _unary("floor", "round_down({0})", None)
-sign: Any = _unary("sign", "({0} > 0) - ({0} < 0)", None, floating=False, libraries=())
+sign: Unary = _unary("sign", "({0} > 0) - ({0} < 0)", None, floating=False, libraries=())
 square = _unary("square", "{0} * {0}", lambda x, y, dy: [dy * 2 * x], floating=False, libraries=())
 isnan = _unary("isnan", "{0} != {0}", None, floating=False, libraries=(), result=BOOL)
 logical_not = _unary("logical_not", "{0} == 0", None, floating=False, libraries=(), result=BOOL)
@@ -234,7 +237,7 @@ def pow(x: Operand, exponent: Operand) -> Tensor:
     }
     if isinstance(exponent, (int, float)) and exponent in special and isinstance(x, Tensor):
         return special[exponent](x)
-    return _power(x, exponent)  # type: ignore[no-any-return]
+    return _power(x, exponent)
 
 
 def _where_rule(c: Node, a: Node, b: Node, y: Node, dy: Tensor) -> list[Tensor | None]:

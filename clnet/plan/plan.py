@@ -95,6 +95,15 @@ class Plan:
         with self.device.lock:
             self._take(inputs)
 
+    def release(self) -> None:
+        """Let go of the bound inputs and of the results of `replay`, so that their memory can be freed."""
+        with self.device.lock:
+            self.device.finish()
+            for slot in self._set:
+                for kernel, position in self._places.get(slot, ()):
+                    kernel.set_arg(position, self._nothing)
+            self._set.clear()
+
     def _take(self, inputs: Sequence[Tensor]) -> None:
         for position, tensor in enumerate(inputs):
             self._point(("input", position), tensor.buffer)

@@ -84,6 +84,11 @@ class Steps:
             check()
         return self.judge.means()
 
+    def release(self) -> None:
+        """Let go of the data that the steps ran on last."""
+        for step in (*self._train.values(), self._evaluate):
+            step.release()
+
     @property
     def position(self) -> int:
         """Samples of the epoch that training is in the middle of; 0 between epochs."""
