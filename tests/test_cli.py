@@ -127,7 +127,7 @@ def test_options_of_the_network_reach_it(capsys):
 def test_bench(capsys, monkeypatch):
     monkeypatch.setattr(bench, "SECONDS", 1e-3)
     monkeypatch.setattr(bench, "TIMINGS", 1)
-    assert run(["bench", "--shapes", "5x7x3", "--json"]) == 0
+    assert run(["bench", "--shapes", "5x7x3", "--forms", "--json"]) == 0
     figures = last_json(capsys)["figures"]
     assert {"peak", "bandwidth", "launch", "5x7x3"} == {figure["what"] for figure in figures}
     assert "reikna" in {figure["of"] for figure in figures}
