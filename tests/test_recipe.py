@@ -65,7 +65,7 @@ class Own(nn.Layer):
 @pytest.mark.parametrize(
     "value",
     [Own(), nn.Sequential(Own()), lambda p, t: p, np.tanh, functools.partial(np.clip, a_min=0), object()],
-    ids=str,
+    ids=lambda value: type(value).__name__,
 )
 def test_what_is_not_clnets_has_none(value):
     with pytest.raises(recipe.NoRecipeError):

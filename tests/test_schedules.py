@@ -23,7 +23,7 @@ def cosine(count):
         (schedules.CosineDecay(0.2, decay=50, warmup=10, lowest=0.01), cosine),
         (schedules.CosineDecay(0.2, decay=4), lambda count: 0.1 * (1 + math.cos(math.pi * min(1, count / 4)))),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_rates(device, schedule, rate):
     for count in (0, 1, 2, 3, 6, 9, 10, 30, 60, 1000):
