@@ -166,32 +166,47 @@ def fuse(order: Sequence[Node], forced: set[int]) -> list[Group]:
             before = home.get(id(source))
             if before is not None and before is not group:
                 group.after.add(before)
-    groups = _sink(groups, forced, demands)
+    groups = _sink(groups, demands)
     _find_outputs(order, forced, groups)
     return groups
 
 
-def _sink(groups: list[Group], forced: set[int], demands: Demands) -> list[Group]:
-    """Let each map that serves a single other group become part of it: a momentum, of the product that it awaits."""
+def _sink(groups: list[Group], demands: Demands) -> list[Group]:
+    """Let maps become part of other groups.
+
+    One that serves a single group, of that: a momentum, of the product that awaits it. Scalars, of a sum to a scalar.
+    """
     kept = list(groups)
     for group in groups:
-        if group.axes is not None or group.anchor is not None or group.members & forced:
+        if group.axes is not None or group.anchor is not None:
             continue
         users = [other for other in kept if other is not group and group.members & other.sources]
-        if len(users) != 1 or not _takes_in(users[0], group, demands):
-            continue
-        (user,) = users
-        user.nodes[:0] = group.nodes
-        user.members |= group.members
-        user.sources |= group.sources
-        user.after = (user.after | group.after) - {group}
-        kept.remove(group)
+        if len(users) == 1 and _takes_in(users[0], group, demands):
+            _merge(kept, group, users[0])
+        elif count(group.shape) == 1:
+            sums = [other for other in kept if other.axes is not None and count(other.kept_shape) == 1]
+            apart = [other for other in sums if not other.runs_after(group) and not group.runs_after(other)]
+            if apart:
+                _merge(kept, group, apart[-1])
     return kept
+
+
+def _merge(groups: list[Group], group: Group, into: Group) -> None:
+    """Move all nodes of a group to another."""
+    into.nodes[:0] = group.nodes
+    into.members |= group.members
+    into.sources |= group.sources
+    into.after = (into.after | group.after) - {group}
+    groups.remove(group)
+    for other in groups:
+        if group in other.after:
+            other.after = (other.after - {group}) | {into}
 
 
 def _takes_in(user: Group, group: Group, demands: Demands) -> bool:
     """Whether every element of `group` that `user` computes with is one that it has at hand."""
-    if not user.leaves_work() or any(user.at(node) is None for node in group.nodes):
+    operands = {id(base(source)) for source in user.anchor.inputs} if user.anchor is not None else set()
+    if operands & group.members or not user.leaves_work() or any(user.at(node) is None for node in group.nodes):
         return False
     return all(
         where == user.at(source)
