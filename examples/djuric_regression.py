@@ -1,9 +1,9 @@
 """The regression networks of Dragan Djuric's series, Deep Learning from Scratch to GPU (parts 12 to 16).
 
 4-16-64-8-1 and 4-4-8-1, sigmoid and tanh, learn sin(x0) + cos(x1) + tanh(x2) + x3 squared from 10,000 points in one
-batch: a step is an epoch, and the whole of it runs on the device.
+batch: a step is an epoch.
 
-python examples/djuric_regression.py [--device cpu] [--epochs 4000]
+python examples/djuric_regression.py [--device cpu] [--epochs 2000]
 """
 
 import argparse
@@ -36,7 +36,7 @@ def small() -> nn.Sequential:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", help="cpu, gpu, or part of a name, as `clnet devices` shows them")
-    parser.add_argument("--epochs", type=int, default=4000)
+    parser.add_argument("--epochs", type=int, default=2000)
     options = parser.parse_args()
     device = clnet.device(options.device)
 
@@ -45,7 +45,7 @@ def main() -> None:
     y = target(x)
     optimizers = {
         "plain": lambda: optim.SGD(learning_rate=0.05),
-        "momentum 0.9, weight decay 1e-4": lambda: optim.SGD(learning_rate=0.05, momentum=0.9, weight_decay=1e-4),
+        "momentum 0.9, weight decay 1e-4": lambda: optim.SGD(learning_rate=0.02, momentum=0.9, weight_decay=1e-4),
     }
     for net in (large, small):
         for name, optimizer in optimizers.items():
