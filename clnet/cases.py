@@ -47,17 +47,10 @@ def tolerance(dtype: npt.DTypeLike, length: int = 1) -> float:
     return float(np.finfo(np.dtype(dtype)).eps) * 16 * (1 + math.sqrt(length))
 
 
-# An odd shape, a scalar, a single element, several axes, more than a work-group and a tile, nothing.
-ONE: list[Shapes] = [((3, 5),), ((),), ((1,),), ((2, 3, 4),), ((37, 129),), ((0, 4),)]
-TWO: list[Shapes] = [
-    ((3, 5), (3, 5)),
-    ((3, 5), (5,)),
-    ((4, 1, 3), (2, 1)),
-    ((), (3,)),
-    ((67, 33), (67, 1)),
-    ((0, 4), (4,)),
-]
-AXES: list[Shapes] = [((3, 5),), ((1, 1),), ((2, 3, 4),), ((37, 129),), ((600, 2),), ((2, 40, 17),)]
+# An odd shape, a single element, more than a work-group and a tile, nothing. Broadcasting has tests of its own.
+ONE: list[Shapes] = [((3, 5),), ((1,),), ((37, 129),), ((0, 4),)]
+TWO: list[Shapes] = [((3, 5), (5,)), ((4, 1, 3), (2, 1)), ((0, 4), (4,))]
+AXES: list[Shapes] = [((3, 5),), ((1, 1),), ((37, 129),), ((2, 40, 17),)]
 
 
 def _erf(x: Array) -> Array:
