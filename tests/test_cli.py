@@ -5,7 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from clnet.cli import bench, run
+from clnet import Model
+from clnet.cli import bench, run, train
+from clnet.cli.course import Course
 from clnet.data import load
 
 
@@ -122,6 +124,19 @@ def test_options_of_the_network_reach_it(capsys):
     out = capsys.readouterr().out
     assert "64-16-12-10" in out
     assert out.splitlines()[-1].startswith("held out: loss ")
+
+
+def test_interrupted_training_keeps_the_model(tmp_path, capsys, monkeypatch):
+    class Impatient(Course):
+        def fit(self, model, samples, *, verbose):
+            super().fit(model, samples, verbose=verbose)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "Course", Impatient)
+    file = tmp_path / "net.safetensors"
+    assert run(["train", "digits", "--epochs", "1", "--save", str(file)]) == 130
+    assert capsys.readouterr().err == f"clnet: interrupted in epoch 2; {file} holds the model as it was\n"
+    assert Model.load(file).epoch == 1
 
 
 def test_bench(capsys, monkeypatch):

@@ -56,8 +56,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return _fail(f"clnet: {error}", 1)
     except OSError as error:
         return _silenced() if isinstance(error, BrokenPipeError) else _fail(f"clnet: {error}", 1)
-    except (click.Abort, KeyboardInterrupt):
-        return _fail("clnet: interrupted", 130)
+    except (click.Abort, KeyboardInterrupt) as interrupt:
+        return _fail(" ".join(["clnet: interrupted", *map(str, interrupt.args)]), 130)
 
 
 def _line(message: str) -> str:

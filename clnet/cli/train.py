@@ -160,7 +160,13 @@ def command(
     if not as_json:
         click.echo(f"{course.describe(samples)}; {options.label(chosen)}")
     start = time.perf_counter()
-    history = course.fit(model, samples, verbose=0 if as_json else 1 if sys.stdout.isatty() else 2)
+    try:
+        history = course.fit(model, samples, verbose=0 if as_json else 1 if sys.stdout.isatty() else 2)
+    except KeyboardInterrupt:
+        if save is None:
+            raise
+        model.save(save)
+        raise KeyboardInterrupt(f"in epoch {model.epoch + 1}; {save} holds the model as it was") from None
     seconds = round(time.perf_counter() - start, 3)
     if save:
         model.save(save)
