@@ -8,16 +8,8 @@
 // Where a tile would overhang C, it is moved back inside and only its new elements are finished: rows by whole tiles,
 // columns by whole tiles, and the last vector of a row of C narrower than a tile by less than a vector.
 //
-// The text before this file defines epilogue(value, batch, row, column, EPILOGUE_PARAMETERS), which stores.
-#ifndef T
-#define T float        // float or double
-#endif
-#ifndef BYTES
-#define BYTES 64       // of a vector register
-#endif
-#ifndef WIDTH
-#define WIDTH 16       // elements in it
-#endif
+// The text before this file is gemm_registers.cl and epilogue(value, batch, row, column, EPILOGUE_PARAMETERS), which
+// stores.
 #ifndef MR
 #define MR 8           // rows of a tile; MR * NV + NV + 1 registers hold it: 8 x 3 of 32 (AVX-512), 4 x 3 of 16 (AVX2)
 #endif
@@ -52,24 +44,6 @@
 #define NR (NV * WIDTH)            // columns of a tile
 #define LEFT (TILES * MR + WIDTH)  // distance between the rows of packed A; the odd width keeps them in different cache sets
 
-#define MIN(a, b) ((a) < (b) ? (a) : (b))  // min() of integers is a call in PoCL 3.0
-#define MAX(a, b) ((a) > (b) ? (a) : (b))
-#define JOIN_(a, b) a##b
-#define JOIN(a, b) JOIN_(a, b)
-// vload16 is not inlined by PoCL 3.0, 50 against 327 GFLOP/s: vectors are loaded through pointers to this type.
-typedef JOIN(T, WIDTH) vector __attribute__((aligned(sizeof(T))));
-#define ALIGNED __attribute__((aligned(64)))
-
-// PoCL 3.0 compiles for an older processor on those younger than itself (Zen 4: AVX2, 65 GFLOP/s). The attribute gives
-// the wide registers back (214), if the function stays apart from its caller, which lacks them.
-#if defined(__x86_64__) && BYTES == 64 && !defined(__AVX512F__)
-#define WIDE __attribute__((target("avx512f,avx512vl,avx512dq,avx512bw,fma")))
-#define APART WIDE __attribute__((noinline))
-#else
-#define WIDE
-#define APART
-#endif
-
 #if PACK_A
 #define A_SPACE __private
 #define A_AT(i, kk) a[(kk) * LEFT + (i)]
@@ -84,28 +58,8 @@ typedef JOIN(T, WIDTH) vector __attribute__((aligned(sizeof(T))));
 #define B_SPACE __global
 #define B_STRIDE n
 #endif
-#define LOAD(p) (*(const vector *)(p))
-#define LOAD_GLOBAL(p) (*(__global const vector *)(p))
 #define LOAD_B(p) (*(B_SPACE const vector *)(p))
-#define STORE(p, x) (*(vector *)(p) = (x))
 #define COLUMN(v) ((v) < NV - 1 ? (v) * WIDTH : last)  // where vector v of a tile's row begins
-
-// WIDTH rows become columns: each round deals the rows' halves out like a deck of cards.
-WIDE static inline void transpose(vector *restrict rows) {
-    #pragma unroll
-    for (int round = 1; round < WIDTH; round *= 2) {
-        vector dealt[WIDTH];
-        #pragma unroll
-        for (int i = 0; i < WIDTH / 2; i++) {
-            dealt[2 * i].even = rows[i].lo;
-            dealt[2 * i].odd = rows[i + WIDTH / 2].lo;
-            dealt[2 * i + 1].even = rows[i].hi;
-            dealt[2 * i + 1].odd = rows[i + WIDTH / 2].hi;
-        }
-        #pragma unroll
-        for (int i = 0; i < WIDTH; i++) rows[i] = dealt[i];
-    }
-}
 
 // panel (depth, NR) = op(B)[k0 : k0 + depth, column0 : column0 + NR]. What lies beyond op(B) is left as it was: it only
 // meets sums that nobody reads.

@@ -6,8 +6,8 @@ from collections.abc import Hashable
 
 from clnet.device import Device
 from clnet.errors import ArgumentError
-from clnet.gemm import cpu, gpu, reikna, selection
-from clnet.gemm.problem import WORKSPACE, Epilogue, Lowering, Problem, store
+from clnet.gemm import cpu, gpu, reikna, selection, vector
+from clnet.gemm.problem import WORKSPACE, Epilogue, Lowering, Problem, Registers, store
 from clnet.gemm.selection import forms, select, serial_is_faster
 
 __all__ = [
@@ -36,13 +36,19 @@ def lower(
     if form == "reikna" and problem.k > 0:  # it has no sum of nothing
         return reikna.lower(device, problem, a, b, epilogue)
     name = select(device, problem) if form in (None, "reikna") else form
+    registers = Registers.of(device, problem)
     units = 1 if serial_is_faster(problem) else device.facts.units
-    for_cpu, for_gpu = cpu.parse(name, device, problem), gpu.parse(name)
-    if for_cpu is not None:
-        return cpu.lower(device, problem, a, b, epilogue, for_cpu, units)
+    for_gpu = gpu.parse(name)
     if for_gpu is not None:
         return gpu.lower(problem, a, b, epilogue, for_gpu)
-    raise ArgumentError(f"gemm: no form is called {name!r}, wanted 'reikna' or one of {forms(device, problem)}")
+    if vector.suits(problem, registers):
+        if name == vector.NAME:
+            return vector.lower(problem, a, b, epilogue, registers)
+    else:
+        for_cpu = cpu.parse(name, problem, registers)
+        if for_cpu is not None:
+            return cpu.lower(problem, a, b, epilogue, for_cpu, registers, units)
+    raise ArgumentError(f"gemm: no form {name!r} for {problem}, wanted 'reikna' or one of {forms(device, problem)}")
 
 
 def measure(device: Device, problem: Problem, *, seconds: float = 0.2) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import ceil, log2
 
 import numpy as np
 
 from clnet.device import Device
 from clnet.errors import ArgumentError
-from clnet.gemm.problem import Epilogue, Lowering, Problem, c_type
+from clnet.gemm.problem import Epilogue, Lowering, Problem, Registers, swapped
 from clnet.kernels import Launch, define, read
 
 BLOCK = 256  # steps of k, and rows of C, that a work-group packs for: a panel of 3 AVX-512 vectors is 48 KB
@@ -35,20 +35,6 @@ class Form:
 
 
 @dataclass(frozen=True)
-class Registers:
-    """A core's vector registers: `count` of them, each with `width` elements of `size` bytes."""
-
-    count: int
-    width: int
-    size: int
-
-    @classmethod
-    def of(cls, device: Device, problem: Problem) -> Registers:
-        size = max(16, 4 * device.facts.vector_width)  # bytes; a simulator claims vectors of one float
-        return cls(16 if size == 32 else 32, size // problem.dtype.itemsize, problem.dtype.itemsize)
-
-
-@dataclass(frozen=True)
 class Grid:
     """How a form covers a problem: tiles below and beside each other, and how many of each make a work-group."""
 
@@ -64,19 +50,6 @@ class Grid:
     @property
     def groups(self) -> tuple[int, int]:
         return ceil(self.rows / self.tiles), ceil(self.columns / self.panels)
-
-
-def swapped(problem: Problem) -> Problem:
-    """The product of the same numbers whose result is the transposed one: (A B)' = B' A'."""
-    return replace(
-        problem,
-        m=problem.n,
-        n=problem.m,
-        transpose_a=not problem.transpose_b,
-        transpose_b=not problem.transpose_a,
-        a_batched=problem.b_batched,
-        b_batched=problem.a_batched,
-    )
 
 
 def forms(device: Device, problem: Problem) -> list[Form]:
@@ -103,14 +76,14 @@ def must_pack(problem: Problem, width: int) -> bool:
     return problem.transpose_b or problem.n < width
 
 
-def parse(name: str, device: Device, problem: Problem) -> Form | None:
+def parse(name: str, problem: Problem, registers: Registers) -> Form | None:
     """The form of this name; None where it is not a name of these, ArgumentError where it cannot run the problem."""
     match = NAME.fullmatch(name)
     if match is None:
         return None
     form = Form(int(match[1]), int(match[2]), bool(match[3]), bool(match[4]))
     seen = swapped(problem) if form.swapped else problem
-    width = Registers.of(device, problem).width
+    width = registers.width
     if not 1 <= form.rows <= seen.m or not 1 <= form.vectors <= ceil(seen.n / width):
         raise ArgumentError(f"gemm: form {name!r} has a tile larger than {problem}")
     if must_pack(seen, width) and not form.packed:
@@ -126,7 +99,9 @@ def cost(form: Form, problem: Problem, registers: Registers, units: int) -> floa
     seen = swapped(problem) if form.swapped else problem
     grid = cover(form, seen, registers, units)
     rows, vectors, k, width = form.rows, form.vectors, seen.k, registers.width
-    step = max(rows * vectors, rows + vectors) + 0.3 * vectors + 0.2 * rows
+    step = max(rows * vectors, rows + vectors) + 0.3 * vectors
+    if grid.columns > 1:  # A comes once for each panel
+        step += 0.2 * rows
     if not grid.pack_b and grid.rows > 1:  # rows of B that are pages apart come slowly
         step += vectors * (0.5 if seen.n * registers.size >= 4096 else 0.15)
     finish = rows * vectors * (width * 1.0 if form.swapped else 4.0)
@@ -163,27 +138,26 @@ def cover(form: Form, seen: Problem, registers: Registers, units: int) -> Grid:
 
 
 def lower(
-    device: Device, problem: Problem, a: Hashable, b: Hashable, epilogue: Epilogue, form: Form, units: int
+    problem: Problem, a: Hashable, b: Hashable, epilogue: Epilogue, form: Form, registers: Registers, units: int
 ) -> Lowering:
     """One launch; `units`: cores that will share it."""
     seen = swapped(problem) if form.swapped else problem
-    registers = Registers.of(device, problem)
     grid = cover(form, seen, registers, units)
     first, second = (b, a) if form.swapped else (a, b)
     a_stride, b_stride = seen.m * seen.k * seen.a_batched, seen.k * seen.n * seen.b_batched
     i, u = np.int32, np.uint64
     sizes = (i(seen.m), i(seen.n), i(seen.k), i(grid.tiles), i(grid.panels), u(a_stride), u(b_stride))
-    source = epilogue.source + parameters(problem, seen, grid, registers, epilogue) + read("gemm_cpu.cl")
+    source = (
+        epilogue.source + parameters(seen, grid, registers, epilogue) + read("gemm_registers.cl") + read("gemm_cpu.cl")
+    )
     launch = Launch(source, "gemm", (first, second, *sizes, *epilogue.arguments), (*grid.groups, seen.batch), (1, 1, 1))
     return Lowering((launch,))
 
 
-def parameters(problem: Problem, seen: Problem, grid: Grid, registers: Registers, epilogue: Epilogue) -> str:
+def parameters(seen: Problem, grid: Grid, registers: Registers, epilogue: Epilogue) -> str:
     """What is fixed when the kernel is built: never the sizes, so that one program serves all shapes of a kind."""
     return define(
-        T=c_type(problem.dtype),
-        BYTES=registers.width * registers.size,
-        WIDTH=registers.width,
+        **registers.parameters,
         MR=grid.form.rows,
         NV=grid.form.vectors,
         TRANSPOSE_A=int(seen.transpose_a),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from clnet.device import Device
 from clnet.kernels import Launch
 
 DOUBLE = "#pragma OPENCL EXTENSION cl_khr_fp64 : enable\n"
@@ -33,13 +34,45 @@ class Problem:
     dtype: np.dtype[Any]
 
 
+def swapped(problem: Problem) -> Problem:
+    """The product of the same numbers whose result is the transposed one: (A B)' = B' A'."""
+    return replace(
+        problem,
+        m=problem.n,
+        n=problem.m,
+        transpose_a=not problem.transpose_b,
+        transpose_b=not problem.transpose_a,
+        a_batched=problem.b_batched,
+        b_batched=problem.a_batched,
+    )
+
+
+@dataclass(frozen=True)
+class Registers:
+    """A core's vector registers: `count` of them, each with `width` elements of `size` bytes."""
+
+    count: int
+    width: int
+    size: int
+
+    @classmethod
+    def of(cls, device: Device, problem: Problem) -> Registers:
+        size = max(16, 4 * device.facts.vector_width)  # bytes; a simulator claims vectors of one float
+        return cls(16 if size == 32 else 32, size // problem.dtype.itemsize, problem.dtype.itemsize)
+
+    @property
+    def parameters(self) -> dict[str, int | str]:
+        """What gemm_registers.cl wants to know."""
+        return {"T": {4: "float", 8: "double"}[self.size], "BYTES": self.width * self.size, "WIDTH": self.width}
+
+
 @dataclass(frozen=True)
 class Epilogue:
     """What becomes of each finished element of C, in OpenCL C.
 
     `source` defines `static inline void epilogue(T value, size_t batch, int row, int column, <parameters>)`, which does
-    all the writing. Parameters are called a letter and a number; `names` passes them on, `arguments` are their slots and
-    scalars in that order. `plain`: it only stores the value at its place in C.
+    all the writing. Parameters are called a letter and a number; `names` passes them on, `arguments` are their slots
+    and scalars in that order. `plain`: it only stores the value at its place in C.
     """
 
     source: str

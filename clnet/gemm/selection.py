@@ -16,8 +16,8 @@ import pyopencl as cl
 from clnet import cache as disk
 from clnet import kernels
 from clnet.device import Device
-from clnet.gemm import cpu, gpu
-from clnet.gemm.problem import Epilogue, Lowering, Problem, store
+from clnet.gemm import cpu, gpu, vector
+from clnet.gemm.problem import Epilogue, Lowering, Problem, Registers, store
 
 TRIED = 6  # forms that a measurement compares: those that the rule likes best
 SERIAL = 500_000  # multiply-adds up to which one core without synchronisation is faster than two with it
@@ -30,8 +30,11 @@ def serial_is_faster(problem: Problem) -> bool:
 
 def forms(device: Device, problem: Problem) -> list[str]:
     """Names of the own forms made for this kind of device that can run the problem, the likely best first."""
-    found = cpu.forms(device, problem) if device.kind == "cpu" else gpu.forms(device, problem)
-    return [form.name for form in found]
+    if device.kind == "gpu":
+        return [form.name for form in gpu.forms(device, problem)]
+    if vector.suits(problem, Registers.of(device, problem)):
+        return [vector.NAME]
+    return [form.name for form in cpu.forms(device, problem)]
 
 
 def select(device: Device, problem: Problem) -> str:
@@ -101,7 +104,7 @@ def _key(problem: Problem) -> str:
 
 def _file(device: Device) -> str:
     """Where measurements on this device are kept: another driver or another kernel starts anew."""
-    told = (device.name, device.facts, kernels.read("gemm_cpu.cl"), kernels.read("gemm_gpu.cl"))
+    told = (device.name, device.facts, *(kernels.read(f"gemm_{each}.cl") for each in ("registers", "cpu", "gpu")))
     return f"gemm-{hashlib.sha256(repr(told).encode()).hexdigest()[:16]}.json"
 
 

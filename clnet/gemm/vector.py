@@ -1,0 +1,48 @@
+"""The form for CPUs of a product with a vector: gemm_vector.cl, which reads the matrix once, however it lies."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import replace
+from math import ceil
+
+import numpy as np
+
+from clnet.gemm.problem import Epilogue, Lowering, Problem, Registers, swapped
+from clnet.kernels import Launch, define, read
+
+NAME = "cpu-vector"
+VECTORS = (
+    8  # registers of the result that a work-group computes: 512 bytes of each of B's rows, where those lie along n
+)
+
+
+def suits(problem: Problem, registers: Registers) -> bool:
+    """Whether one side is a vector, of two registers or more. Then no other form for CPUs computes it.
+
+    A function of the shape alone, because its order of summation is not that of the others.
+    """
+    short, long = sorted((problem.m, problem.n))
+    return short == 1 and (long == 1 or long >= registers.width) and problem.k >= 2 * registers.width
+
+
+def lower(problem: Problem, a: Hashable, b: Hashable, epilogue: Epilogue, registers: Registers) -> Lowering:
+    """One launch."""
+    is_swapped = problem.m != 1
+    seen = swapped(problem) if is_swapped else problem
+    seen = replace(seen, transpose_b=seen.transpose_b or seen.n == 1)
+    first, second = (b, a) if is_swapped else (a, b)
+    columns = min(VECTORS, max(1, seen.n // registers.width)) * registers.width
+    source = define(
+        **registers.parameters,
+        TRANSPOSE_B=int(seen.transpose_b),
+        SWAPPED=int(is_swapped),
+        COLUMNS=columns,
+        EPILOGUE_PARAMETERS=epilogue.parameters,
+        EPILOGUE_NAMES=epilogue.names,
+    )
+    source = epilogue.source + source + read("gemm_registers.cl") + read("gemm_vector.cl")
+    strides = np.uint64(seen.k * seen.a_batched), np.uint64(seen.k * seen.n * seen.b_batched)
+    arguments = (first, second, np.int32(seen.n), np.int32(seen.k), *strides, *epilogue.arguments)
+    grid = (ceil(seen.n / columns), seen.batch, 1)
+    return Lowering((Launch(source, "gemm_vector", arguments, grid, (1, 1, 1)),))
