@@ -135,7 +135,7 @@ def test_interrupted_training_keeps_the_model(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(train, "Course", Impatient)
     file = tmp_path / "net.safetensors"
     assert run(["train", "digits", "--epochs", "1", "--save", str(file)]) == 130
-    assert capsys.readouterr().err == f"clnet: interrupted in epoch 2; {file} holds the model as it was\n"
+    assert capsys.readouterr().err == f"clnet: interrupted in epoch 2; {file} holds the model\n"
     assert Model.load(file).epoch == 1
 
 

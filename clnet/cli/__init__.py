@@ -51,13 +51,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
         where = error.ctx.command_path if error.ctx else "clnet"
         return _fail(f"{where}: {_line(error.format_message())} (see {where} --help)", 2)
     except click.ClickException as error:
-        return _fail(f"clnet: {_line(error.format_message())}", 2)
+        return _fail(f"clnet: {_line(error.format_message())}", error.exit_code)
     except ClnetError as error:
         return _fail(f"clnet: {error}", 1)
     except OSError as error:
         return _silenced() if isinstance(error, BrokenPipeError) else _fail(f"clnet: {error}", 1)
-    except (click.Abort, KeyboardInterrupt) as interrupt:
-        return _fail(" ".join(["clnet: interrupted", *map(str, interrupt.args)]), 130)
+    except click.Abort:  # what click makes of Ctrl-C
+        return _fail("clnet: interrupted", 130)
 
 
 def _line(message: str) -> str:

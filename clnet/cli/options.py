@@ -1,4 +1,4 @@
-"""Options and types that several commands share."""
+"""What several commands share."""
 
 from __future__ import annotations
 
@@ -11,6 +11,12 @@ import click
 import clnet
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Interrupted(click.ClickException):
+    """Ctrl-C, with something to say."""
+
+    exit_code = 130
 
 
 def device(command: F) -> F:

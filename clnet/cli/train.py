@@ -166,7 +166,7 @@ def command(
         if save is None:
             raise
         model.save(save)
-        raise KeyboardInterrupt(f"in epoch {model.epoch + 1}; {save} holds the model as it was") from None
+        raise options.Interrupted(f"interrupted in epoch {model.epoch + 1}; {save} holds the model") from None
     seconds = round(time.perf_counter() - start, 3)
     if save:
         model.save(save)
