@@ -18,7 +18,7 @@
 #endif
 
 #if TRANSPOSE_B
-#define STREAMS MIN(8, WIDTH)  // rows read at once: of 16 that lie 4096 bytes apart, one evicts another, 86 against 59 us
+#define STREAMS (WIDTH / 2)  // rows read at once: of 16 that lie 4096 bytes apart, one evicts another, 86 against 59 us
 
 // values (COLUMNS) = products of a with rows j0 .. of B, a square of them at a time; the last row stands in for those
 // beyond it.
@@ -26,7 +26,7 @@ WIDE static inline void multiply(T *restrict values, __global const T *restrict 
                                  const int n, const int k, const int j0) {
     T is_rest[WIDTH] ALIGNED;
     for (int l = 0; l < WIDTH; l++) is_rest[l] = l >= WIDTH - k % WIDTH;
-    for (int j = j0; j < MIN(j0 + COLUMNS, n); j += WIDTH) {
+    for (int j = 0; j < MIN(COLUMNS, n - j0); j += WIDTH) {
         vector lanes[WIDTH];
         for (int i0 = 0; i0 < WIDTH; i0 += STREAMS) {
             vector sums[STREAMS];
@@ -36,12 +36,12 @@ WIDE static inline void multiply(T *restrict values, __global const T *restrict 
                 const vector a = LOAD_GLOBAL(as + kk);
                 #pragma unroll
                 for (int i = 0; i < STREAMS; i++)
-                    sums[i] = a * LOAD_GLOBAL(bs + (size_t)MIN(j + i0 + i, n - 1) * k + kk) + sums[i];
+                    sums[i] = a * LOAD_GLOBAL(bs + (size_t)MIN(j0 + j + i0 + i, n - 1) * k + kk) + sums[i];
             }
             const vector a = LOAD(is_rest) != 0 ? LOAD_GLOBAL(as + k - WIDTH) : 0;
             #pragma unroll
             for (int i = 0; i < STREAMS; i++) {
-                const vector b = LOAD_GLOBAL(bs + (size_t)MIN(j + i0 + i, n - 1) * k + k - WIDTH);
+                const vector b = LOAD_GLOBAL(bs + (size_t)MIN(j0 + j + i0 + i, n - 1) * k + k - WIDTH);
                 lanes[i0 + i] = a * (LOAD(is_rest) != 0 ? b : 0) + sums[i];
             }
         }
@@ -50,7 +50,7 @@ WIDE static inline void multiply(T *restrict values, __global const T *restrict 
         for (int kept = WIDTH / 2; kept > 0; kept /= 2)
             #pragma unroll
             for (int l = 0; l < kept; l++) lanes[l] += lanes[l + kept];
-        STORE(values + j - j0, lanes[0]);
+        STORE(values + j, lanes[0]);
     }
 }
 #else
@@ -90,8 +90,8 @@ APART static void compute(__global const T *restrict as, __global const T *restr
     T values[COLUMNS] ALIGNED;
     const int j0 = TRANSPOSE_B ? part * COLUMNS : MIN(part * COLUMNS, n - COLUMNS);
     multiply(values, as, bs, n, k, j0);
-    for (int j = part * COLUMNS; j < MIN(part * COLUMNS + COLUMNS, n); j++)
-        epilogue(values[j - j0], batch, SWAPPED ? j : 0, SWAPPED ? 0 : j, EPILOGUE_NAMES);
+    for (int j = part * COLUMNS - j0; j < MIN(COLUMNS, n - j0); j++)
+        epilogue(values[j], batch, SWAPPED ? j0 + j : 0, SWAPPED ? 0 : j0 + j, EPILOGUE_NAMES);
 }
 
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gemm_vector(
