@@ -109,6 +109,7 @@ class History(Callback):
         try:
             from matplotlib.backends.backend_agg import FigureCanvasAgg
             from matplotlib.figure import Figure
+            from matplotlib.ticker import MaxNLocator
         except ImportError as error:
             raise MissingExtraError("History.plot", "plot") from error
         names = [name for name in self.history if not name.startswith("val_")]
@@ -120,6 +121,7 @@ class History(Callback):
                 if key in self.history:
                     axes.plot([epoch + 1 for epoch in self.epochs], self.history[key], label=label)
             axes.set(xlabel="epoch", title=name.replace("_", " "))
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.legend()
         figure.savefig(path, dpi=150)
 
