@@ -356,3 +356,22 @@ def test_a_released_plan_holds_no_inputs(device: clnet.Device) -> None:
     counts.append(sys.getrefcount(x.buffer))
     assert counts[0] == counts[2] < counts[1]
     assert compiled(put([5], device)).item() == 6
+
+
+def test_two_ops_of_one_name_in_a_plan(device: clnet.Device) -> None:
+    up, down = ops.elementwise("shift", "x + 1", "dy"), ops.elementwise("shift", "x - 2", "dy")
+    got = clnet.compile(lambda x: (up(x), down(x), up(x).sum()), device=device)(put([1, 2], device))
+    np.testing.assert_array_equal(got[0].numpy(), [2, 3])
+    np.testing.assert_array_equal(got[1].numpy(), [-1, 0])
+
+
+def test_kernels_of_one_text_are_one(device: clnet.Device) -> None:
+    def function(x: clnet.Tensor, y: clnet.Tensor) -> list[clnet.Tensor]:
+        return [x.sum(axis=0), y.sum(axis=0)]
+
+    compiled = clnet.compile(function, device=device)
+    x, y = put(np.ones((5, 7)), device), put(np.ones((50, 70)), device)
+    plan = compiled.plan(x, y)
+    assert plan.launches == 2
+    assert len({step.launch.name for step in plan.steps}) == 1, plan.summary()
+    assert [result.numpy()[0] for result in compiled(x, y)] == [5, 50]

@@ -6,6 +6,7 @@ in the float's.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ParamSpec
@@ -321,6 +322,7 @@ def _own(name: str, expression: str, arguments: Sequence[str], dtype: np.dtype[A
     """A user's expression as a C function of its own."""
     kind = C_TYPES[dtype]
     parameters = ", ".join(f"const {kind} {argument}" for argument in arguments)
-    definition = f"static inline {kind} user_{name}({parameters}) {{ return {expression}; }}"
+    unique = f"user_{name}_{zlib.crc32(expression.encode()):08x}"  # two ops of one name may meet in a plan
+    definition = f"static inline {kind} {unique}({parameters}) {{ return {expression}; }}"
     call = ", ".join(f"{{{position}}}" for position in range(len(arguments)))
-    return Elementwise(name, f"user_{name}({call})", rule, (definition,))
+    return Elementwise(name, f"{unique}({call})", rule, (definition,))

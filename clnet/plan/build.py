@@ -19,7 +19,7 @@ from clnet.plan.fusion import Group, base, fuse, stored_nodes
 from clnet.plan.memory import Lifetime, assign
 from clnet.plan.plan import Memory, Plan, Result, Step
 from clnet.plan.schedule import schedule
-from clnet.plan.source import Places, Target
+from clnet.plan.source import Places, Target, program
 from clnet.tensor import Tensor
 
 # Microseconds that a launch takes on all cores, which have to be woken and joined, and on the calling thread; and what
@@ -63,24 +63,27 @@ def build(
     queue = _queue(found.groups, device)
     items = 1 if queue is not device.queue else 4 * device.facts.units
     places, target = Places(storage, forced), Target(gpu, items)
-    lowered = [(group, *_lower(group, places, target, device, options)) for group in found.groups]
-    steps = [Step(launch, group.shape, _ops(group)) for group, launches, _ in lowered for launch in launches]
+    own = [group for group in found.groups if group.anchor is None]
+    launches = {group: [launch] for group, launch in zip(own, _program(own, places, target), strict=True)}
     sizes = {("temporary", id(node)): node.nbytes for group in found.groups for node in group.outputs}
-    sizes |= {("workspace", id(group)): workspace for group, _, workspace in lowered}
+    for group in found.groups:
+        if group.anchor is not None:
+            launches[group], sizes["workspace", id(group)] = _product(group, group.anchor, places, device, options)
+    steps = [Step(launch, group.shape, _ops(group)) for group in found.groups for launch in launches[group]]
     results = [Result(storage(node), node.shape, node.dtype) for node in outputs]
     return Plan(device, queue, steps, _memory(steps, sizes, device), results)
 
 
-def _lower(
-    group: Group, places: Places, target: Target, device: Device, options: Options
-) -> tuple[Sequence[Launch], int]:
-    """The launches of a group and the bytes of their workspace."""
-    if group.anchor is None:
-        return [(maps if group.axes is None else reductions).lower(group, places, target)], 0
-    a, b = (places.storage(source) for source in group.anchor.inputs)
+def _program(groups: Sequence[Group], places: Places, target: Target) -> list[Launch]:
+    """The launches of maps and reductions."""
+    return program([(maps if group.axes is None else reductions).lower(group, places, target) for group in groups])
+
+
+def _product(group: Group, anchor: Node, places: Places, device: Device, options: Options) -> tuple[list[Launch], int]:
+    """The launches of a matrix product and the bytes of their workspace."""
+    a, b = (places.storage(source) for source in anchor.inputs)
     form = None if options.gemm == "auto" else options.gemm
-    epilogue = epilogues.lower(group, places)
-    lowering = gemm.lower(device, _problem(group.anchor), a, b, epilogue, form=form)
+    lowering = gemm.lower(device, _problem(anchor), a, b, epilogues.lower(group, places), form=form)
     own = ("workspace", id(group))
     return [_renamed(launch, gemm.WORKSPACE, own) for launch in lowering.launches], lowering.workspace
 

@@ -6,7 +6,7 @@ from clnet import gemm
 from clnet.graph import count
 from clnet.index import Var, unflatten
 from clnet.plan.fusion import Group
-from clnet.plan.source import Places, Source
+from clnet.plan.source import Places, Source, preamble
 from clnet.tensor import C_TYPES
 
 
@@ -24,6 +24,6 @@ def lower(group: Group, places: Places) -> gemm.Epilogue:
     declarations, names, arguments = source.parameters()
     body = "".join(f"    {line}\n" for line in source.lines)
     head = f"static inline void epilogue({C_TYPES[anchor.dtype]} value, size_t batch, int row, int column"
-    text = f"{source.preamble()}{head}, {', '.join(declarations)})\n{{\n{body}}}\n"
+    text = f"{preamble(source.libraries, source.double)}{head}, {', '.join(declarations)})\n{{\n{body}}}\n"
     plain = group.outputs == [anchor]
     return gemm.Epilogue(text, ", ".join(declarations), ", ".join(names), tuple(arguments), plain)

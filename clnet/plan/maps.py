@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from clnet.graph import count
 from clnet.index import Var, unflatten
-from clnet.kernels import Launch
 from clnet.plan.fusion import Group
-from clnet.plan.source import Places, Source, Target, bounds, launch, loop
+from clnet.plan.source import Kernel, Places, Source, Target, bounds, kernel, loop
 
 GRAIN = 16  # floats to a cache line: what two cores write should not meet in one
 GROUP = 256  # work-items to a work-group of a GPU
 
 
-def lower(group: Group, places: Places, target: Target) -> Launch:
+def lower(group: Group, places: Places, target: Target) -> Kernel:
     """Rows by columns; columns are as many trailing axes as can be walked without dividing an index."""
     for axis in range(len(group.shape) + 1):
         rows, cols = count(group.shape[:axis]), count(group.shape[axis:])
@@ -23,10 +22,10 @@ def lower(group: Group, places: Places, target: Target) -> Launch:
         wide = min(GROUP, 1 << max(0, cols - 1).bit_length())
         high = GROUP // wide
         grid = (-(-cols // wide) * wide, -(-rows // high) * high)
-        return launch(source, target, grid, (wide, high), col_block=1, cols=cols, row_block=1, rows=rows)
+        return kernel(source, target, grid, (wide, high), col_block=1, cols=cols, row_block=1, rows=rows)
     down, row_block = target.blocks(rows)
     across, col_block = target.blocks(cols, grain=GRAIN, items=target.items // down)
-    return launch(
+    return kernel(
         source, target, (across, down), (1, 1), col_block=col_block, cols=cols, row_block=row_block, rows=rows
     )
 

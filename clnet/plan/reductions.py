@@ -13,9 +13,8 @@ from functools import partial
 
 from clnet.graph import Node, Pointwise, Reduction, count
 from clnet.index import Index, Var, unflatten
-from clnet.kernels import Launch
 from clnet.plan.fusion import Group
-from clnet.plan.source import Places, Source, Target, bounds, launch, loop
+from clnet.plan.source import Kernel, Places, Source, Target, bounds, kernel, loop
 
 LANES = (
     16  # partial sums side by side on a core, a register of AVX-512; one would wait for the adder: 0.87 against 0.29 ns
@@ -23,8 +22,8 @@ LANES = (
 GROUP, WIDE = 128, 64  # work-items of a GPU to a row, and to a block of columns
 
 
-def lower(group: Group, places: Places, target: Target) -> Launch:
-    """The launch of a reduction: lanes side by side in the last axis, which is kept or reduced."""
+def lower(group: Group, places: Places, target: Target) -> Kernel:
+    """The kernel of a reduction: lanes side by side in the last axis, which is kept or reduced."""
     source = Source(group, places)
     return (_columns if group.by_column else _rows)(source, target)
 
@@ -145,7 +144,7 @@ def _store_results(source: Source, kept: Index) -> None:
     source.store([node for node in source.group.outputs if _is_result(source.group, node)], (), kept)
 
 
-def _rows(source: Source, target: Target) -> Launch:
+def _rows(source: Source, target: Target) -> Kernel:
     """Results whose elements lie side by side: lanes share a row, and are merged as a tree."""
     group = source.group
     assert group.axes is not None
@@ -174,11 +173,11 @@ def _rows(source: Source, target: Target) -> Launch:
                 ]
         source.lines.append("const int row = (int)get_group_id(0);")
         source.block(row)
-        return launch(source, target, (rows * GROUP,), (GROUP,))
+        return kernel(source, target, (rows * GROUP,), (GROUP,))
     source.lines += bounds(0, "row")
     source.block(row, loop("row"))
     items, block = target.blocks(rows)
-    return launch(source, target, (items,), (1,), row_block=block, rows=rows)
+    return kernel(source, target, (items,), (1,), row_block=block, rows=rows)
 
 
 def _walk_on_core(source: Source, walk: Pass, full: Index, lanes: int) -> None:
@@ -230,7 +229,7 @@ def _walk_in_group(source: Source, walk: Pass, full: Index) -> None:
         ]
 
 
-def _columns(source: Source, target: Target) -> Launch:
+def _columns(source: Source, target: Target) -> Kernel:
     """Results that lie side by side: each lane is a result, and walks down its column in order."""
     group = source.group
     assert group.axes is not None
@@ -266,12 +265,12 @@ def _columns(source: Source, target: Target) -> Launch:
     if target.gpu:
         source.block(partial(block, ""), loop("col"))
         grid = (-(-cols // WIDE) * WIDE, rows)
-        return launch(source, target, grid, (WIDE, 1), col_block=1, cols=cols, row_block=1, rows=rows)
+        return kernel(source, target, grid, (WIDE, 1), col_block=1, cols=cols, row_block=1, rows=rows)
     source.lines.append(f"for (int start = col_begin; start < col_end; start += {lanes})")
     source.block(partial(block, f"lane < {lanes}"), f"if (start + {lanes} <= col_end)")
     source.block(partial(block, "start + lane < col_end"), "else")
     down, row_block = target.blocks(rows)
     cols_across, col_block = target.blocks(cols, grain=lanes, items=target.items // down)
-    return launch(
+    return kernel(
         source, target, (cols_across, down), (1, 1), col_block=col_block, cols=cols, row_block=row_block, rows=rows
     )

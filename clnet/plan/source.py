@@ -7,7 +7,7 @@ structure.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -151,18 +151,6 @@ class Source:
         self.scopes.pop()
         self.lines.append("}")
 
-    def preamble(self) -> str:
-        """Everything before the kernel."""
-        text = "#pragma OPENCL EXTENSION cl_khr_fp64 : enable\n" if self.double else ""
-        for library in self.libraries:
-            if not library.endswith(".cl"):
-                text += f"{library}\n"
-            elif "#define T " not in kernels.read(library):
-                text += kernels.read(library)
-            else:  # once for each type of element
-                text += _typed(library, "float") + (_typed(library, "double") if self.double else "")
-        return text
-
     def parameters(self) -> tuple[list[str], list[str], list[Hashable]]:
         """(C declarations, names, arguments) of buffers, numbers and sizes, in this order."""
         declarations, names, arguments = [], [], []
@@ -182,11 +170,6 @@ class Source:
         return declarations, names, arguments
 
 
-def _typed(library: str, kind: str) -> str:
-    """A file of functions of T, for one T."""
-    return kernels.define(T=kind, DOUBLE=int(kind == "double")) + kernels.read(library) + "#undef T\n#undef DOUBLE\n"
-
-
 def title(group: Group) -> str:
     """What a kernel is called: its kind and its ops, for profiles and error messages."""
     kind = "product" if group.anchor is not None else "map" if group.axes is None else "reduce"
@@ -194,15 +177,61 @@ def title(group: Group) -> str:
     return "_".join([kind, *(ops if len(ops) <= 4 else [*ops[:3], f"and_{len(ops) - 3}_more"])])
 
 
-def launch(source: Source, target: Target, grid: tuple[int, ...], local: tuple[int, ...], **bounds: int) -> Launch:
-    """The launch of a finished text; `bounds`: names and values of the sizes that its loops use."""
+@dataclass(frozen=True)
+class Kernel:
+    """A finished text that lacks only its name and its libraries, and how to launch it."""
+
+    title: str
+    text: str  # from the parameters to the last brace
+    libraries: tuple[str, ...]
+    double: bool
+    arguments: tuple[Hashable, ...]
+    global_size: tuple[int, ...]
+    local_size: tuple[int, ...]
+    single: bool  # one work-item a work-group
+
+
+def kernel(source: Source, target: Target, grid: tuple[int, ...], local: tuple[int, ...], **bounds: int) -> Kernel:
+    """The kernel of a finished text; `bounds`: names and values of the sizes that its loops use."""
     declarations, _, arguments = source.parameters()
     declarations += [f"const int {name}" for name in bounds]
     arguments += [np.int32(value) for value in bounds.values()]
-    single = "" if target.gpu else "__attribute__((reqd_work_group_size(1, 1, 1))) "
-    name = title(source.group)
-    text = f"{source.preamble()}__kernel {single}void {name}({', '.join(declarations)})\n{{\n"
-    return Launch(text + _indented(source.lines) + "}\n", name, tuple(arguments), grid, local)
+    text = f"({', '.join(declarations)})\n{{\n{_indented(source.lines)}}}\n"
+    libraries = tuple(source.libraries)
+    return Kernel(title(source.group), text, libraries, source.double, tuple(arguments), grid, local, not target.gpu)
+
+
+def program(wanted: Sequence[Kernel]) -> list[Launch]:
+    """Launches of kernels that share one program: PoCL reads its headers once, 0.1 s; equal texts are one kernel."""
+    names: dict[tuple[str, str], str] = {}
+    for each in wanted:
+        taken = sum(known == each.title for known, _ in names)
+        names.setdefault((each.title, each.text), each.title + (f"_{taken + 1}" if taken else ""))
+    single = "__attribute__((reqd_work_group_size(1, 1, 1))) " if any(each.single for each in wanted) else ""
+    source = preamble([library for each in wanted for library in each.libraries], any(each.double for each in wanted))
+    source += "\n".join(f"__kernel {single}void {name}{text}" for (_, text), name in names.items())
+    return [
+        Launch(source, names[each.title, each.text], each.arguments, each.global_size, each.local_size)
+        for each in wanted
+    ]
+
+
+def preamble(libraries: Iterable[str], double: bool) -> str:
+    """Everything before the kernels: files of kernels_cl/, once for each type of element, and users' functions."""
+    text = "#pragma OPENCL EXTENSION cl_khr_fp64 : enable\n" if double else ""
+    for library in dict.fromkeys(libraries):
+        if not library.endswith(".cl"):
+            text += f"{library}\n"
+        elif "#define T " not in kernels.read(library):
+            text += kernels.read(library)
+        else:
+            text += _typed(library, "float") + (_typed(library, "double") if double else "")
+    return text
+
+
+def _typed(library: str, kind: str) -> str:
+    """A file of functions of T, for one T."""
+    return kernels.define(T=kind, DOUBLE=int(kind == "double")) + kernels.read(library) + "#undef T\n#undef DOUBLE\n"
 
 
 def _indented(lines: Iterable[str]) -> str:
