@@ -73,15 +73,14 @@ WIDE static inline void pack_b(T *restrict panel, __global const T *restrict bs,
     }
     for (int j = 0; j < NR; j += WIDTH)
         for (int kk = 0; kk < depth; kk += WIDTH) {
-            const int from = MIN(k0 + kk, k - WIDTH);
+            const int from = MIN(kk, depth - WIDTH);
             vector rows[WIDTH];
             #pragma unroll
             for (int i = 0; i < WIDTH; i++)
-                rows[i] = LOAD_GLOBAL(bs + (size_t)MIN(column0 + j + i, n - 1) * k + from);
+                rows[i] = LOAD_GLOBAL(bs + (size_t)MIN(column0 + j + i, n - 1) * k + k0 + from);
             transpose(rows);
             #pragma unroll
-            for (int i = 0; i < WIDTH; i++)
-                if (from + i >= k0 && from + i < k0 + depth) STORE(panel + (from + i - k0) * NR + j, rows[i]);
+            for (int i = 0; i < WIDTH; i++) STORE(panel + (from + i) * NR + j, rows[i]);
         }
 #else
     bs += (size_t)k0 * n + column0;
@@ -128,11 +127,16 @@ WIDE static inline void multiply(T *restrict sums, A_SPACE const T *restrict a, 
 // The epilogue of the tile at (row0, column0), without its first rows and columns, which the tiles before it have done.
 WIDE static inline void finish(const T *restrict sums, const size_t batch, const int n, const int row0, const int rows_done,
                                const int column0, const int columns_done, EPILOGUE_PARAMETERS) {
+    const int columns = MIN(NR, n - column0);
+#if SWAPPED  // what lies side by side in C lies below each other here; the other order: 18.7 against 15.8 ms
+    for (int j = columns_done; j < columns; j++)
+        for (int i = rows_done; i < MR; i++)
+            epilogue(sums[i * NR + j], batch, column0 + j, row0 + i, EPILOGUE_NAMES);
+#else
     for (int i = rows_done; i < MR; i++)
-        for (int j = columns_done; j < MIN(NR, n - column0); j++) {
-            const int row = SWAPPED ? column0 + j : row0 + i, column = SWAPPED ? row0 + i : column0 + j;
-            epilogue(sums[i * NR + j], batch, row, column, EPILOGUE_NAMES);
-        }
+        for (int j = columns_done; j < columns; j++)
+            epilogue(sums[i * NR + j], batch, row0 + i, column0 + j, EPILOGUE_NAMES);
+#endif
 }
 
 // Tiles tile0 .. tile1 - 1 below each other, in panels panel0 .. panel1 - 1.

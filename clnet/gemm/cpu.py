@@ -104,6 +104,8 @@ def cost(form: Form, problem: Problem, registers: Registers, units: int) -> floa
         step += 0.2 * rows
     if not grid.pack_b and grid.rows > 1:  # rows of B that are pages apart come slowly
         step += vectors * (0.5 if seen.n * registers.size >= 4096 else 0.15)
+    if seen.transpose_a and not grid.pack_a and k >= BLOCK and seen.m * registers.size >= 3072:
+        step += 0.6 * rows  # A's columns too
     finish = rows * vectors * (width * 1.0 if form.swapped else 4.0)
     work = grid.rows * grid.columns * (k * step + finish + 60)
     down, across = grid.groups
