@@ -25,19 +25,29 @@ __all__ = [
 
 
 def lower(
-    device: Device, problem: Problem, a: Hashable, b: Hashable, epilogue: Epilogue, *, form: str | None = None
+    device: Device,
+    problem: Problem,
+    a: Hashable,
+    b: Hashable,
+    epilogue: Epilogue,
+    *,
+    form: str | None = None,
+    units: int | None = None,
 ) -> Lowering:
     """The launches that compute the problem from slots `a` and `b`.
 
-    `form`: a name from `forms`, any of gemm_gpu.cl's tiles ("gpu-64x64"), or "reikna"; None: what `select` says.
+    `form`: a name from `forms`, any of gemm_gpu.cl's tiles ("gpu-64x64"), "gpu" for the likely best of them, or
+    "reikna"; None: what `select` says. `units`: cores that will share it; None: those that are worth waking.
     """
     if 0 in (problem.batch, problem.m, problem.n):
         return Lowering(())
     if form == "reikna" and problem.k > 0:  # it has no sum of nothing
         return reikna.lower(device, problem, a, b, epilogue)
     name = select(device, problem) if form in (None, "reikna") else form
+    if form == "gpu":
+        name = gpu.forms(device, problem)[0].name
     registers = Registers.of(device, problem)
-    units = 1 if serial_is_faster(problem) else device.facts.units
+    units = units or (1 if serial_is_faster(problem) else device.facts.units)
     for_gpu = gpu.parse(name)
     if for_gpu is not None:
         return gpu.lower(problem, a, b, epilogue, for_gpu)

@@ -63,12 +63,15 @@ def build(
     queue = _queue(found.groups, device)
     items = 1 if queue is not device.queue else 4 * device.facts.units
     places, target = Places(storage, forced), Target(gpu, items)
-    own = [group for group in found.groups if group.anchor is None]
-    launches = {group: [launch] for group, launch in zip(own, _program(own, places, target), strict=True)}
+    others = [group for group in found.groups if group.anchor is None]
+    launches = {group: [launch] for group, launch in zip(others, _program(others, places, target), strict=True)}
     sizes = {("temporary", id(node)): node.nbytes for group in found.groups for node in group.outputs}
     for group in found.groups:
         if group.anchor is not None:
-            launches[group], sizes["workspace", id(group)] = _product(group, group.anchor, places, device, options)
+            lowering = _product(group, group.anchor, places, target, device, options)
+            own = ("workspace", id(group))
+            launches[group] = [_renamed(launch, gemm.WORKSPACE, own) for launch in lowering.launches]
+            sizes[own] = lowering.workspace
     steps = [Step(launch, group.shape, _ops(group)) for group in found.groups for launch in launches[group]]
     results = [Result(storage(node), node.shape, node.dtype) for node in outputs]
     return Plan(device, queue, steps, _memory(steps, sizes, device), results)
@@ -79,13 +82,15 @@ def _program(groups: Sequence[Group], places: Places, target: Target) -> list[La
     return program([(maps if group.axes is None else reductions).lower(group, places, target) for group in groups])
 
 
-def _product(group: Group, anchor: Node, places: Places, device: Device, options: Options) -> tuple[list[Launch], int]:
+def _product(
+    group: Group, anchor: Node, places: Places, target: Target, device: Device, options: Options
+) -> gemm.Lowering:
     """The launches of a matrix product and the bytes of their workspace."""
     a, b = (places.storage(source) for source in anchor.inputs)
-    form = None if options.gemm == "auto" else options.gemm
-    lowering = gemm.lower(device, _problem(anchor), a, b, epilogues.lower(group, places), form=form)
-    own = ("workspace", id(group))
-    return [_renamed(launch, gemm.WORKSPACE, own) for launch in lowering.launches], lowering.workspace
+    form = options.gemm if options.gemm != "auto" else "gpu" if target.gpu and device.kind == "cpu" else None
+    epilogue = epilogues.lower(group, places)
+    units = 1 if target.items == 1 else device.facts.units
+    return gemm.lower(device, _problem(anchor), a, b, epilogue, form=form, units=units)
 
 
 def _renamed(launch: Launch, slot: Hashable, name: Hashable) -> Launch:
