@@ -8,7 +8,7 @@ from typing import Any, Literal, ParamSpec, TypeVar
 
 import numpy as np
 
-from clnet import trace, tree
+from clnet import gemm, trace, tree
 from clnet.device import Device
 from clnet.device import device as find
 from clnet.errors import ArgumentError, ShapeError
@@ -43,6 +43,20 @@ class Compiled:
 
     def plan(self, *args: Any, **kwargs: Any) -> Plan:
         """The plan for these arguments, made now if need be, with these arguments bound for `replay`."""
+        plan, _, inputs = self._find(args, kwargs)
+        plan.bind(*inputs)
+        return plan
+
+    def tune(self, *args: Any, seconds: float = 0.2, **kwargs: Any) -> Plan:
+        """Measure which form suits each matrix product of the plan for these arguments, and make the plan anew.
+
+        `seconds`: for each product, building not counted. The choice is kept on disk, for this device and driver, and
+        found by every later plan; it changes no bit of a result.
+        """
+        plan, _, inputs = self._find(args, kwargs)
+        for problem in dict.fromkeys(plan.products):
+            gemm.measure(plan.device, problem, seconds=seconds)
+        self._plans = {key: found for key, found in self._plans.items() if found[0] is not plan}
         plan, _, inputs = self._find(args, kwargs)
         plan.bind(*inputs)
         return plan
@@ -84,7 +98,8 @@ def compile(
 
     `function` takes and returns tensors in any nest of tuples, lists and dicts; arrays are uploaded, all other
     arguments are part of the plan. Python runs once a plan, so loops unroll and conditions are decided then.
-    `gemm`: "auto", "reikna", or the name of a form of `clnet.gemm.forms`. `form`: which form of the kernels.
+    `gemm`: who multiplies matrices. "auto": the form that `tune` measured for a shape, else the likely best; "rule": always
+    the likely best; "reikna"; or a name of `clnet.gemm.forms`. `form`: the kernels for a CPU or a GPU, on any device.
     """
     return Compiled(function, device, Options(gemm=gemm, form=form))
 

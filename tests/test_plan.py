@@ -375,3 +375,27 @@ def test_kernels_of_one_text_are_one(device: clnet.Device) -> None:
     assert plan.launches == 2
     assert len({step.launch.name for step in plan.steps}) == 1, plan.summary()
     assert [result.numpy()[0] for result in compiled(x, y)] == [5, 50]
+
+
+def test_tuning_changes_no_bit(device: clnet.Device) -> None:
+    random = np.random.default_rng(0)
+    x, w = put(random.normal(size=(70, 90)), device), put(random.normal(size=(90, 50)), device)
+    compiled = clnet.compile(lambda x, w: ops.tanh(x @ w), device=device)
+    before = compiled(x, w).numpy()
+    plan = compiled.tune(x, w, seconds=0.01)
+    assert [(problem.m, problem.n, problem.k) for problem in plan.products] == [(70, 50, 90)]
+    assert compiled.plan(x, w) is plan
+    np.testing.assert_array_equal(compiled(x, w).numpy(), before)
+
+
+def test_who_multiplies_can_be_named(device: clnet.Device) -> None:
+    random = np.random.default_rng(0)
+    x, w = put(random.normal(size=(17, 30)), device), put(random.normal(size=(30, 21)), device)
+    got = {
+        name: clnet.compile(lambda x, w: ops.relu(x @ w + 1), device=device, gemm=name)(x, w).numpy()
+        for name in ("auto", "rule", "reikna")
+    }
+    np.testing.assert_array_equal(got["auto"], got["rule"])
+    np.testing.assert_allclose(got["reikna"], got["auto"], rtol=1e-4, atol=1e-5)
+    with pytest.raises(ArgumentError, match="no form 'mkl'"):
+        clnet.compile(lambda x, w: x @ w, device=device, gemm="mkl")(x, w)

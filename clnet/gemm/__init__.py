@@ -37,7 +37,7 @@ def lower(
     """The launches that compute the problem from slots `a` and `b`.
 
     `form`: a name from `forms`, any of gemm_gpu.cl's tiles ("gpu-64x64"), "gpu" for the likely best of them, or
-    "reikna"; None: what `select` says. `units`: cores that will share it; None: those that are worth waking.
+    "reikna"; "rule" for what is likely best, measured or not; None: what `select` says. `units`: cores that will share it; None: those that are worth waking.
     """
     if 0 in (problem.batch, problem.m, problem.n):
         return Lowering(())
@@ -46,6 +46,8 @@ def lower(
     name = select(device, problem) if form in (None, "reikna") else form
     if form == "gpu":
         name = gpu.forms(device, problem)[0].name
+    elif form == "rule":
+        name = forms(device, problem)[0]
     registers = Registers.of(device, problem)
     units = units or (1 if serial_is_faster(problem) else device.facts.units)
     for_gpu = gpu.parse(name)

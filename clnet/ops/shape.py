@@ -71,8 +71,8 @@ class Transpose(Pointwise):
 
 
 @dataclass(frozen=True)
-class Slice(Pointwise):
-    """result[i] = x[starts + steps * i]."""
+class Strided(Pointwise):
+    """What two arrays of which one is every steps-th element of the other, from `starts` on, have in common."""
 
     starts: tuple[int, ...]
     steps: tuple[int, ...]
@@ -85,13 +85,17 @@ class Slice(Pointwise):
     def simplify(self, inputs: tuple[Node, ...]) -> Node | None:
         return inputs[0] if inputs[0].shape == self.shape and builtins.all(step == 1 for step in self.steps) else None
 
+
+@dataclass(frozen=True)
+class Slice(Strided):
+    """result[i] = x[starts + steps * i]."""
+
     def emit(self, node: Node, index: Index, emitter: Emitter) -> str:
         moved = zip(index, self.starts, self.steps, strict=True)
         return emitter.value(node.inputs[0], tuple(_shifted(i, start, step) for i, start, step in moved))
 
     def gradient(self, node: Node, dy: Tensor) -> Sequence[Tensor | None]:
-        (x,) = node.inputs
-        return [apply(Embed(self.starts, self.steps, x.shape, "0"), dy)]
+        return [apply(Embed(self.starts, self.steps, node.inputs[0].shape), dy)]
 
 
 def _shifted(expr: Expr, start: int, step: int) -> Expr:
@@ -99,24 +103,14 @@ def _shifted(expr: Expr, start: int, step: int) -> Expr:
 
 
 @dataclass(frozen=True)
-class Embed(Pointwise):
+class Embed(Strided):
     """result[starts + steps * i] = x[i], `fill` elsewhere: pad, and the gradient of a slice."""
 
-    starts: tuple[int, ...]
-    steps: tuple[int, ...]
-    shape: tuple[int, ...]
-    fill: str
-    inline = True
-
-    def infer(self, *inputs: Spec) -> Spec:
-        return Spec(self.shape, inputs[0].dtype)
-
-    def simplify(self, inputs: tuple[Node, ...]) -> Node | None:
-        return inputs[0] if inputs[0].shape == self.shape and builtins.all(step == 1 for step in self.steps) else None
+    fill: float = 0.0
 
     def emit(self, node: Node, index: Index, emitter: Emitter) -> str:
         (x,) = node.inputs
-        fill = emitter.scalar(float(self.fill), x.dtype)
+        fill = emitter.scalar(self.fill, x.dtype)
         if not x.size:
             return fill
         inside, where = [], []
@@ -125,20 +119,17 @@ class Embed(Pointwise):
             if wide == extent and step == 1:
                 where.append(i)
                 continue
-            moved = f"({emitter.code((_shifted(i, -start, 1),), (wide + abs_(start),))})"
+            moved = f"({emitter.code((_shifted(i, -start, 1),), (wide + builtins.abs(start),))})"
             place = moved if step == 1 else f"({moved} / ({step}))"
-            inside.append(
-                f"({place} >= 0) & ({place} < {extent})" + ("" if step == 1 else f" & ({moved} % ({step}) == 0)")
-            )
+            inside.append(f"({place} >= 0) & ({place} < {extent})")
+            if step != 1:
+                inside.append(f"({moved} % ({step}) == 0)")
             limited = f"({place} < 0 ? 0 : {place} < {extent} ? {place} : {extent - 1})"
             where.append(Var(limited, extent))
         return f"({' & '.join(inside)}) ? {emitter.value(x, tuple(where))} : {fill}"
 
     def gradient(self, node: Node, dy: Tensor) -> Sequence[Tensor | None]:
         return [apply(Slice(self.starts, self.steps, node.inputs[0].shape), dy)]
-
-
-abs_ = builtins.abs
 
 
 @dataclass(frozen=True)
@@ -283,7 +274,7 @@ def pad(x: Tensor, widths: Sequence[tuple[int, int]], *, value: float = 0.0) -> 
         )
     shape = tuple(before + extent + after for (before, after), extent in zip(widths, x.shape, strict=True))
     starts = tuple(before for before, _ in widths)
-    return apply(Embed(starts, (1,) * x.ndim, shape, repr(float(value))), as_node(x))
+    return apply(Embed(starts, (1,) * x.ndim, shape, float(value)), as_node(x))
 
 
 @eager

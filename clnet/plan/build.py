@@ -74,7 +74,8 @@ def build(
             sizes[own] = lowering.workspace
     steps = [Step(launch, group.shape, _ops(group)) for group in found.groups for launch in launches[group]]
     results = [Result(storage(node), node.shape, node.dtype) for node in outputs]
-    return Plan(device, queue, steps, _memory(steps, sizes, device), results)
+    products = [_problem(group.anchor) for group in found.groups if group.anchor is not None]
+    return Plan(device, queue, steps, _memory(steps, sizes, device), results, products)
 
 
 def _program(groups: Sequence[Group], places: Places, target: Target) -> list[Launch]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyopencl as cl
 
-from clnet import kernels
+from clnet import gemm, kernels
 from clnet.device import Device
 from clnet.errors import ArgumentError
 from clnet.tensor import Tensor, empty
@@ -49,9 +49,15 @@ class Plan:
     """
 
     def __init__(
-        self, device: Device, queue: cl.CommandQueue, steps: Sequence[Step], memory: Memory, results: Sequence[Result]
+        self,
+        device: Device,
+        queue: cl.CommandQueue,
+        steps: Sequence[Step],
+        memory: Memory,
+        results: Sequence[Result],
+        products: Sequence[gemm.Problem] = (),
     ) -> None:
-        self.device, self.steps, self.results = device, tuple(steps), tuple(results)
+        self.device, self.steps, self.results, self.products = device, tuple(steps), tuple(results), tuple(products)
         self._queue, self._memory = queue, memory
         self._set: dict[Hashable, cl.Buffer] = {}  # what inputs and outputs are bound to now
         self._places: dict[Hashable, list[tuple[cl.Kernel, int]]] = {}  # slot -> where kernels take it
