@@ -98,8 +98,8 @@ def compile(
 
     `function` takes and returns tensors in any nest of tuples, lists and dicts; arrays are uploaded, all other
     arguments are part of the plan. Python runs once a plan, so loops unroll and conditions are decided then.
-    `gemm`: who multiplies matrices. "auto": the form that `tune` measured for a shape, else the likely best; "rule": always
-    the likely best; "reikna"; or a name of `clnet.gemm.forms`. `form`: the kernels for a CPU or a GPU, on any device.
+    `gemm`: who multiplies matrices: "auto" (the form that `tune` measured for a shape, else the likely best), "rule"
+    (always the likely best), "reikna", or a name of `clnet.gemm.forms`. `form`: kernels for a CPU or a GPU, anywhere.
     """
     return Compiled(function, device, Options(gemm=gemm, form=form))
 

@@ -36,8 +36,9 @@ def lower(
 ) -> Lowering:
     """The launches that compute the problem from slots `a` and `b`.
 
-    `form`: a name from `forms`, any of gemm_gpu.cl's tiles ("gpu-64x64"), "gpu" for the likely best of them, or
-    "reikna"; "rule" for what is likely best, measured or not; None: what `select` says. `units`: cores that will share it; None: those that are worth waking.
+    `form`: a name from `forms`, any of gemm_gpu.cl's tiles ("gpu-64x64"), "gpu" for the likely best of those, "rule"
+    for the likely best of all, measured or not, or "reikna"; None: what `select` says. `units`: cores that will share
+    it; None: those that are worth waking.
     """
     if 0 in (problem.batch, problem.m, problem.n):
         return Lowering(())
