@@ -37,6 +37,9 @@
 #ifndef PANELS
 #define PANELS 1       // tiles of a group side by side, at most
 #endif
+#ifndef PLAIN
+#define PLAIN 0        // the epilogue only stores the value at its place in C, which is its first parameter, p0
+#endif
 #ifndef SWAPPED
 #define SWAPPED 0      // A and B have changed places: a row here is a column of C
 #endif
@@ -71,16 +74,16 @@ WIDE static inline void pack_b(T *restrict panel, __global const T *restrict bs,
             for (int kk = 0; kk < depth; kk++) panel[kk * NR + j] = bs[(size_t)(column0 + j) * k + k0 + kk];
         return;
     }
-    for (int j = 0; j < NR; j += WIDTH)
+    for (int v = 0; v < NV; v++)
         for (int kk = 0; kk < depth; kk += WIDTH) {
             const int from = MIN(kk, depth - WIDTH);
             vector rows[WIDTH];
             #pragma unroll
             for (int i = 0; i < WIDTH; i++)
-                rows[i] = LOAD_GLOBAL(bs + (size_t)MIN(column0 + j + i, n - 1) * k + k0 + from);
+                rows[i] = LOAD_GLOBAL(bs + (size_t)MIN(column0 + COLUMN(v) + i, n - 1) * k + k0 + from);
             transpose(rows);
             #pragma unroll
-            for (int i = 0; i < WIDTH; i++) STORE(panel + (from + i) * NR + j, rows[i]);
+            for (int i = 0; i < WIDTH; i++) STORE(panel + (from + i) * NR + COLUMN(v), rows[i]);
         }
 #else
     bs += (size_t)k0 * n + column0;
@@ -96,9 +99,10 @@ WIDE static inline void pack_b(T *restrict panel, __global const T *restrict bs,
 #endif
 }
 
-// sums (MR, NR) (+)= a b over `depth` steps of k
-WIDE static inline void multiply(T *restrict sums, A_SPACE const T *restrict a, B_SPACE const T *restrict b, const int m,
-                                 const int n, const int k, const int depth, const int last, const bool resume) {
+// sums (MR, NR) (+)= a b over `depth` steps of k; or, if given, cs (MR, NR) of C = a b.
+WIDE static inline void multiply(T *restrict sums, __global T *restrict cs, A_SPACE const T *restrict a,
+                                 B_SPACE const T *restrict b, const int m, const int n, const int k, const int depth,
+                                 const int last, const bool resume) {
     vector c[MR][NV];
     #pragma unroll
     for (int i = 0; i < MR; i++)
@@ -121,7 +125,9 @@ WIDE static inline void multiply(T *restrict sums, A_SPACE const T *restrict a, 
     #pragma unroll
     for (int i = 0; i < MR; i++)
         #pragma unroll
-        for (int v = 0; v < NV; v++) STORE(sums + i * NR + COLUMN(v), c[i][v]);
+        for (int v = 0; v < NV; v++)
+            if (cs) STORE_GLOBAL(cs + (size_t)i * n + COLUMN(v), c[i][v]);
+            else STORE(sums + i * NR + COLUMN(v), c[i][v]);
 }
 
 // The epilogue of the tile at (row0, column0), without its first rows and columns, which the tiles before it have done.
@@ -160,7 +166,7 @@ APART static void block(__global const T *restrict as, __global const T *restric
 #endif
         for (int p = panel0; p < panel1; p++) {
             const int column0 = MAX(0, MIN(p * NR, n - NR));
-            const int last = TRANSPOSE_B ? NR - WIDTH : MAX(0, MIN(NR, n - column0) - WIDTH);
+            const int last = MAX(0, MIN(NR, n - column0) - WIDTH);
 #if PACK_B
             pack_b(panel, bs, n, k, k0, depth, column0, last);
             const T *b = panel;
@@ -175,8 +181,14 @@ APART static void block(__global const T *restrict as, __global const T *restric
 #else
                 __global const T *a = as + (TRANSPOSE_A ? (size_t)k0 * m + row0 : (size_t)row0 * k + k0);
 #endif
-                multiply(tile, a, b, m, n, k, depth, last, kb > 0);
-                if (kb == blocks - 1)
+#if PLAIN && !SWAPPED  // straight into C, what is new and finished at once
+                const bool whole = blocks == 1 && n >= WIDTH && row0 == t * MR && column0 == p * NR;
+                __global T *cs = whole ? p0 + (batch * m + row0) * n + column0 : 0;
+#else
+                __global T *cs = 0;
+#endif
+                multiply(tile, cs, a, b, m, n, k, depth, last, kb > 0);
+                if (kb == blocks - 1 && !cs)
                     finish(tile, batch, n, row0, t * MR - row0, column0, p * NR - column0, EPILOGUE_NAMES);
             }
         }

@@ -17,6 +17,7 @@
 typedef JOIN(T, WIDTH) vector __attribute__((aligned(sizeof(T))));
 #define LOAD(p) (*(const vector *)(p))
 #define LOAD_GLOBAL(p) (*(__global const vector *)(p))
+#define STORE_GLOBAL(p, x) (*(__global vector *)(p) = (x))
 #define STORE(p, x) (*(vector *)(p) = (x))
 #define ALIGNED __attribute__((aligned(64)))
 

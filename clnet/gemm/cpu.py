@@ -106,7 +106,7 @@ def cost(form: Form, problem: Problem, registers: Registers, units: int) -> floa
         step += vectors * (0.5 if seen.n * registers.size >= 4096 else 0.15)
     if seen.transpose_a and not grid.pack_a and k >= BLOCK and seen.m * registers.size >= 3072:
         step += 0.6 * rows  # A's columns too
-    finish = rows * vectors * (width * 1.0 if form.swapped else 4.0)
+    finish = rows * vectors * (1.5 * width if form.swapped else 4)
     work = grid.rows * grid.columns * (k * step + finish + 60)
     down, across = grid.groups
     if grid.pack_b:
@@ -169,6 +169,7 @@ def parameters(seen: Problem, grid: Grid, registers: Registers, epilogue: Epilog
         KC=BLOCK,
         TILES=max(1, BLOCK // grid.form.rows) if grid.form.packed else 1,
         PANELS=SIDE_BY_SIDE if grid.pack_a else 1,
+        PLAIN=int(epilogue.plain),
         SWAPPED=int(grid.form.swapped),
         EPILOGUE_PARAMETERS=epilogue.parameters,
         EPILOGUE_NAMES=epilogue.names,

@@ -72,7 +72,7 @@ class Epilogue:
 
     `source` defines `static inline void epilogue(T value, size_t batch, int row, int column, <parameters>)`, which does
     all the writing. Parameters are called a letter and a number; `names` passes them on, `arguments` are their slots
-    and scalars in that order. `plain`: it only stores the value at its place in C.
+    and scalars in that order. `plain`: it only stores the value at its place in C, slot `arguments[0]`.
     """
 
     source: str
