@@ -9,6 +9,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyopencl as cl
@@ -30,6 +31,7 @@ def serial_is_faster(problem: Problem) -> bool:
 
 def forms(device: Device, problem: Problem) -> list[str]:
     """Names of the own forms made for this kind of device that can run the problem, the likely best first."""
+    problem = replace(problem, m=max(1, problem.m), n=max(1, problem.n), batch=max(1, problem.batch))
     if device.kind == "gpu":
         return [form.name for form in gpu.forms(device, problem)]
     if vector.suits(problem, Registers.of(device, problem)):
