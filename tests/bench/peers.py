@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -112,8 +113,9 @@ class Process:
 
     def ask(self, word: str) -> dict[str, Any]:
         assert self._process.stdin is not None
-        self._process.stdin.write(word + "\n")
-        self._process.stdin.flush()
+        with suppress(BrokenPipeError):  # it has ended, as the lack of a reply will say
+            self._process.stdin.write(word + "\n")
+            self._process.stdin.flush()
         return self._reply()
 
     def turn(self, runs: int) -> Turn:
@@ -128,7 +130,8 @@ class Process:
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout, self._errors):
             assert stream is not None
-            stream.close()
+            with suppress(BrokenPipeError):
+                stream.close()
 
     def _reply(self) -> dict[str, Any]:
         assert self._process.stdout is not None
