@@ -1,7 +1,7 @@
 """Sides of one comparison, each in a process of its own, run A B A B; figures are checked before times are taken.
 
-The ratio of medians is what is judged (DESIGN, section 8). A turn during which other programs kept the processors busy
-is taken again while patience lasts: a barrier among two threads that share one core costs milliseconds.
+The ratio of medians is what is judged (DESIGN, section 8). Turns wait until other programs leave the processors alone,
+and are taken again if they did not, while patience lasts: a barrier among two threads on one core costs milliseconds.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import numpy as np
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-PAUSE = 0.15  # seconds between turns: worker threads of OpenMP spin for some milliseconds after their last task
+PAUSE = 0.2  # seconds between turns: worker threads of OpenMP spin for some milliseconds after their last task
 QUIET = 0.1  # cores' worth of other programs' work during a turn, above which it is taken again
 
 
@@ -147,7 +147,7 @@ class Process:
 
 @dataclass(frozen=True)
 class Timing:
-    """How turns are taken: `rounds` of about `seconds` each, and `patience` seconds in all spent on disturbed ones."""
+    """How turns are taken: `rounds` of about `seconds` each, and `patience` seconds in all to have them quiet."""
 
     rounds: int = 5
     seconds: float = 0.4
@@ -205,7 +205,7 @@ def _take_turns(results: Mapping[str, Result], processes: Mapping[str, Process],
             result = results[name]
             try:
                 while not result.failure:
-                    time.sleep(PAUSE)
+                    patience -= _wait_for_quiet(patience)
                     turn = process.turn(runs.get(name, 1))
                     if round_ == 0:
                         runs[name] = max(1, round(timing.seconds / turn.seconds))
@@ -218,6 +218,17 @@ def _take_turns(results: Mapping[str, Result], processes: Mapping[str, Process],
                 result.failure = str(error)
 
 
+def _wait_for_quiet(patience: float) -> float:
+    """Sleep for PAUSE, and on while other programs are at work; the seconds that this took of the patience."""
+    start = time.perf_counter()
+    while True:
+        busy = machine.busy_seconds()
+        time.sleep(PAUSE)
+        waited = time.perf_counter() - start
+        if machine.busy_seconds() - busy <= QUIET * PAUSE or waited > patience:
+            return waited - PAUSE
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options that all comparisons share."""
     default = Timing()
@@ -226,7 +237,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="", help="clnet's device, as for clnet.device (the best one)")
     parser.add_argument("--rounds", type=int, default=default.rounds, help="timed turns of each side")
     parser.add_argument("--seconds", type=float, default=default.seconds, help="about how long a turn takes")
-    parser.add_argument("--patience", type=float, default=default.patience, help="seconds a case for disturbed turns")
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=default.patience,
+        help="seconds a case to wait for quiet, or to take disturbed turns again",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
 
 
