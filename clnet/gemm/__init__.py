@@ -44,13 +44,9 @@ def lower(
         return Lowering(())
     if form == "reikna" and problem.k > 0:  # it has no sum of nothing
         return reikna.lower(device, problem, a, b, epilogue)
-    name = select(device, problem) if form in (None, "reikna") else form
-    if form == "gpu":
-        name = gpu.forms(device, problem)[0].name
-    elif form == "rule":
-        name = forms(device, problem)[0]
-    registers = Registers.of(device, problem)
     units = units or (1 if serial_is_faster(problem) else device.facts.units)
+    name = _name(device, problem, form, units)
+    registers = Registers.of(device, problem)
     for_gpu = gpu.parse(name)
     if for_gpu is not None:
         return gpu.lower(problem, a, b, epilogue, for_gpu)
@@ -62,6 +58,15 @@ def lower(
         if for_cpu is not None:
             return cpu.lower(problem, a, b, epilogue, for_cpu, registers, units)
     raise ArgumentError(f"gemm: no form {name!r} for {problem}, wanted 'reikna' or one of {forms(device, problem)}")
+
+
+def _name(device: Device, problem: Problem, form: str | None, units: int) -> str:
+    """The name of the own form that `form` asks for."""
+    if form in (None, "reikna"):
+        return select(device, problem, units=units)
+    if form == "gpu":
+        return gpu.forms(device, problem)[0].name
+    return forms(device, problem, units=units)[0] if form == "rule" else form
 
 
 def measure(device: Device, problem: Problem, *, seconds: float = 0.2) -> str:

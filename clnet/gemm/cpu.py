@@ -52,10 +52,10 @@ class Grid:
         return ceil(self.rows / self.tiles), ceil(self.columns / self.panels)
 
 
-def forms(device: Device, problem: Problem) -> list[Form]:
-    """The forms worth trying, the likely best first."""
+def forms(device: Device, problem: Problem, units: int) -> list[Form]:
+    """The forms worth trying, the likely best for so many cores first."""
     registers = Registers.of(device, problem)
-    candidates = {form: cost(form, problem, registers, device.facts.units) for form in _candidates(problem, registers)}
+    candidates = {form: cost(form, problem, registers, units) for form in _candidates(problem, registers)}
     return sorted(candidates, key=candidates.__getitem__)
 
 
@@ -135,7 +135,8 @@ def cover(form: Form, seen: Problem, registers: Registers, units: int) -> Grid:
             return ceil(total / units) * units / total * (1 + 3 / (per_group * form.rows))
 
         fewest = ceil(rows / most)
-        tiles = ceil(rows / min(range(fewest, min(rows, fewest + 2 * units) + 1), key=waste))
+        even = (ceil(share * units / other) for share in (1, 2, 3))
+        tiles = ceil(rows / min([fewest, *(max(fewest, min(rows, groups)) for groups in even)], key=waste))
     return Grid(form, registers.width, rows, columns, tiles, panels, pack_a, form.packed)
 
 

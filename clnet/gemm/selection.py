@@ -29,19 +29,23 @@ def serial_is_faster(problem: Problem) -> bool:
     return problem.batch * problem.m * problem.n * problem.k < SERIAL
 
 
-def forms(device: Device, problem: Problem) -> list[str]:
-    """Names of the own forms made for this kind of device that can run the problem, the likely best first."""
+def forms(device: Device, problem: Problem, *, units: int | None = None) -> list[str]:
+    """Names of the own forms made for this kind of device that can run the problem, the likely best first.
+
+    `units`: cores that will share it; None: those that are worth waking.
+    """
+    units = units or (1 if serial_is_faster(problem) else device.facts.units)
     problem = replace(problem, m=max(1, problem.m), n=max(1, problem.n), batch=max(1, problem.batch))
     if device.kind == "gpu":
         return [form.name for form in gpu.forms(device, problem)]
     if vector.suits(problem, Registers.of(device, problem)):
         return [vector.NAME]
-    return [form.name for form in cpu.forms(device, problem)]
+    return [form.name for form in cpu.forms(device, problem, units)]
 
 
-def select(device: Device, problem: Problem) -> str:
+def select(device: Device, problem: Problem, *, units: int | None = None) -> str:
     """The form measured best for this problem, by this process or an earlier one, else the likely best."""
-    names = forms(device, problem)
+    names = forms(device, problem, units=units)
     measured = _measured(device).get(_key(problem))
     return measured if measured in names else names[0]
 
