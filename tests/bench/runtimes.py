@@ -38,7 +38,8 @@ def main() -> int:
     losses = [row["loss"] for row in rows]
     spread = (max(losses) - min(losses)) / min(losses)
     masks = len({row["mask"] for row in rows})
-    print(f"losses differ by {spread:.1e} of their value; {'the same masks' if masks == 1 else f'{masks} different masks'}")
+    told = "the same masks" if masks == 1 else f"{masks} different masks"
+    print(f"losses differ by {spread:.1e} of their value; {told}")
     if options.json:
         print(json.dumps({"devices": rows, "spread": spread, "masks": masks}))
     return 0 if spread < 1e-4 and masks == 1 and all(row["repeats"] for row in rows) else 1
