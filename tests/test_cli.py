@@ -38,6 +38,9 @@ def test_help(arguments, capsys):
         ["train", "digits", "--sede", "1"],
         ["train", "digits", "--save", "no/such/folder/net.safetensors"],
         ["train", "digits", "--plot", "curves.txt"],
+        ["train", "digits", "--device", "abacus"],
+        ["train", "letters"],
+        ["train", "missing.npz"],
         ["predict", "missing.safetensors", "missing.npz"],
         ["bench", "--shapes", "8x8"],
         ["bench", "--shapes", "0x8x8"],
@@ -54,9 +57,7 @@ def test_bad_arguments_get_one_line_and_status_2(arguments, capsys):
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["train", "letters"],
-        ["train", "missing.npz"],
-        ["train", "digits", "--device", "abacus"],
+        ["train", __file__],
         ["train", "digits", "--loss", "mean_squared_error", "--epochs", "1"],
     ],
 )

@@ -38,7 +38,7 @@ class Figure:
 @click.option("--shapes", default=SHAPES, show_default=True, metavar="MxNxK,...", help="Products (m, k) @ (k, n).")
 @click.option("--forms", is_flag=True, help="Every form of clnet's own product, not only the one that it chooses.")
 @options.as_json
-def command(device: str | None, shapes: str, forms: bool, as_json: bool) -> None:
+def command(device: clnet.Device | None, shapes: str, forms: bool, as_json: bool) -> None:
     """Measure a device: peak rate, bandwidth, launch cost, and matrix products by shape and by provider."""
     sizes = [parse(shape) for shape in shapes.split(",")]
     chosen = clnet.device(device)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 import clnet
+from clnet.errors import NoDeviceError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -19,9 +20,20 @@ class Interrupted(click.ClickException):
     exit_code = 130
 
 
+def found(context: click.Context, parameter: click.Parameter, value: str | None) -> clnet.Device | None:
+    """The device of that name; a name that none has is a bad argument, a machine without any is not."""
+    if value is None or not clnet.devices():
+        return None
+    try:
+        return clnet.device(value)
+    except NoDeviceError as error:
+        raise click.BadParameter(str(error).splitlines()[0]) from error
+
+
 def device(command: F) -> F:
     return click.option(
         "--device",
+        callback=found,
         metavar="DEVICE",
         help="cpu, gpu, an index, or part of a name, as `clnet devices` shows them.  [default: the best one]",
     )(command)

@@ -72,8 +72,15 @@ def names(literal: Any) -> str:
     return ", ".join(get_args(literal))
 
 
+def known(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    """A data set's name, or a file that is there."""
+    if value in data.NAMES or Path(value).is_file():
+        return value
+    raise click.BadParameter(f"{value!r} is none of {', '.join(data.NAMES)}, nor a file")
+
+
 @click.command("train", epilog=EPILOG, short_help="Train a network on a data set.")
-@click.argument("dataset")
+@click.argument("dataset", callback=known)
 @click.option(
     "--target",
     callback=column,
@@ -141,7 +148,7 @@ def names(literal: Any) -> str:
 def command(
     dataset: str,
     target: int | str,
-    device: str | None,
+    device: clnet.Device | None,
     save: Path | None,
     plot: Path | None,
     as_json: bool,

@@ -8,11 +8,11 @@ read_idx, write_idx, read_npz, read_csv: what a file holds, checked
 """
 
 from clnet.data.batches import Batches
-from clnet.data.catalog import load
+from clnet.data.catalog import NAMES, load
 from clnet.data.dataset import Dataset
 from clnet.data.idx import read_idx, write_idx
 from clnet.data.npz import read_npz
 from clnet.data.splits import split
 from clnet.data.table import Table, read_csv
 
-__all__ = ["Batches", "Dataset", "Table", "load", "read_csv", "read_idx", "read_npz", "split", "write_idx"]
+__all__ = ["NAMES", "Batches", "Dataset", "Table", "load", "read_csv", "read_idx", "read_npz", "split", "write_idx"]
