@@ -28,7 +28,9 @@ EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--batch-size", type=click.IntRange(min=1), default=256, show_default=True, metavar="N")
 @options.device
 @options.as_json
-def command(model: Path, file: Path, probabilities: bool, batch_size: int, device: clnet.Device | None, as_json: bool) -> None:
+def command(
+    model: Path, file: Path, probabilities: bool, batch_size: int, device: clnet.Device | None, as_json: bool
+) -> None:
     """Print what MODEL, as `clnet train --save` wrote it, says of each sample in FILE, one a line.
 
     FILE is .npz (its array x, x_test or the only one), .npy, .csv (without the target's column), or IDX, plain or gzip.
