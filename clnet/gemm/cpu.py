@@ -115,7 +115,9 @@ def cost(form: Form, problem: Problem, registers: Registers, units: int) -> floa
     if grid.pack_a:
         work += across * k * ceil(seen.m / width) * 3
     groups = down * across * seen.batch
-    return (work / (down * across) + 100) * ceil(groups / units) * units
+    group = work / (down * across) + 100
+    late = group / 2 if units > 1 else 0  # who wakes last finds less to do, the smaller the groups
+    return group * ceil(groups / units) + late
 
 
 def cover(form: Form, seen: Problem, registers: Registers, units: int) -> Grid:
@@ -129,13 +131,14 @@ def cover(form: Form, seen: Problem, registers: Registers, units: int) -> Grid:
         other = ceil(columns / panels) * seen.batch
 
         def waste(groups: int) -> float:
-            """Of the time, where B is packed once for each of `groups`: units that wait, and packing."""
+            """Time, where B is packed once for each of `groups`: units that wait, one that wakes late, packing."""
             per_group = ceil(rows / groups)
             total = ceil(rows / per_group) * other
-            return ceil(total / units) * units / total * (1 + 3 / (per_group * form.rows))
+            late = 0.5 if units > 1 else 0
+            return (ceil(total / units) + late) / total * (1 + 3 / (per_group * form.rows))
 
         fewest = ceil(rows / most)
-        even = (ceil(share * units / other) for share in (1, 2, 3))
+        even = (ceil(share * units / other) for share in (1, 2, 3, 4))
         tiles = ceil(rows / min([fewest, *(max(fewest, min(rows, groups)) for groups in even)], key=waste))
     return Grid(form, registers.width, rows, columns, tiles, panels, pack_a, form.packed)
 
