@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,12 @@ def short_name(device: clnet.Device) -> str:
     maker = re.match(r"\w+", "pocl" if "PoCL" in device.facts.version else device.platform)
     version = re.search(r"\d+(\.\d+)?", device.facts.driver)
     return "-".join(part[0].lower() for part in (maker, version) if part)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def ctrl_c() -> None:
+    """Python's own handler of SIGINT, which a shell that runs the tests in the background has set to be ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
