@@ -216,7 +216,7 @@ def test_reikna_computes_the_product(device, layout):
         check(product(device, asked, "reikna"), asked)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     size=st.tuples(*[st.one_of(st.integers(1, 5), st.integers(1, 80))] * 3),
     layout=st.sampled_from(LAYOUTS),
