@@ -32,7 +32,7 @@
 #define KC 256         // steps of k between visits to the sums, where B is packed
 #endif
 #ifndef TILES
-#define TILES 1        // tiles of a group below each other, at most
+#define TILES 1        // tiles of a group below each other, at most, where A is packed or k takes several blocks
 #endif
 #ifndef PANELS
 #define PANELS 1       // tiles of a group side by side, at most
@@ -175,7 +175,7 @@ APART static void block(__global const T *restrict as, __global const T *restric
 #endif
             for (int t = tile0; t < tile1; t++) {
                 const int row0 = MIN(t * MR, m - MR);
-                T *tile = sums + ((p - panel0) * TILES + t - tile0) * MR * NR;
+                T *tile = sums + (blocks > 1 ? ((p - panel0) * TILES + t - tile0) * MR * NR : 0);
 #if PACK_A
                 const T *a = left + row0 - left0;
 #else

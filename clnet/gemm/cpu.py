@@ -102,8 +102,10 @@ def cost(form: Form, problem: Problem, registers: Registers, units: int) -> floa
     step = max(rows * vectors, rows + vectors) + 0.3 * vectors
     if grid.columns > 1:  # A comes once for each panel
         step += 0.2 * rows
-    if not grid.pack_b and grid.rows > 1:  # rows of B that are pages apart come slowly
-        step += vectors * (0.5 if seen.n * registers.size >= 4096 else 0.15)
+    if not grid.pack_b:  # B comes again for each row of tiles, slowly where its own rows are pages apart
+        pages = seen.n * registers.size / 4096
+        again = 1.2 if pages >= 1 and k > BLOCK else min(0.5, 0.15 + pages / 3)
+        step += vectors * again * (1 - 1 / grid.rows)
     if seen.transpose_a and not grid.pack_a and k >= BLOCK and seen.m * registers.size >= 3072:
         step += 0.6 * rows  # A's columns too
     finish = rows * vectors * (1.5 * width if form.swapped else 4)
@@ -126,7 +128,7 @@ def cover(form: Form, seen: Problem, registers: Registers, units: int) -> Grid:
     pack_a = form.packed and seen.transpose_a
     tiles, panels = 1, 1
     if form.packed:
-        most = max(1, BLOCK // form.rows)
+        most = max(1, BLOCK // form.rows) if pack_a or seen.k > BLOCK else rows
         panels = min(SIDE_BY_SIDE, columns) if pack_a else 1
         other = ceil(columns / panels) * seen.batch
 
