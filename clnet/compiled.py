@@ -8,11 +8,11 @@ from typing import Any, Literal, ParamSpec, TypeVar
 
 import numpy as np
 
-from clnet import gemm, trace, tree
+from clnet import trace, tree
 from clnet.device import Device
 from clnet.device import device as find
 from clnet.errors import ArgumentError, ShapeError
-from clnet.graph import gradients
+from clnet.graph import Routine, gradients
 from clnet.plan import Options, Plan
 from clnet.plan.build import build
 from clnet.tensor import Tensor, tensor
@@ -48,14 +48,16 @@ class Compiled:
         return plan
 
     def tune(self, *args: Any, seconds: float = 0.2, **kwargs: Any) -> Plan:
-        """Measure which form suits each matrix product of the plan for these arguments, and make the plan anew.
+        """Measure which form suits each routine of the plan for these arguments, and make the plan anew.
 
-        `seconds`: for each product, building not counted. The choice is kept on disk, for this device and driver, and
+        `seconds`: for each routine, building not counted. The choice is kept on disk, for this device and driver, and
         found by every later plan; it changes no bit of a result.
         """
         plan, _, inputs = self._find(args, kwargs)
-        for problem in dict.fromkeys(plan.products):
-            gemm.measure(plan.device, problem, seconds=seconds)
+        alike = {(node.op, *(source.spec for source in node.inputs)): node for node in plan.routines}
+        for node in alike.values():
+            assert isinstance(node.op, Routine)
+            node.op.tune(node, seconds)
         self._plans = {key: found for key, found in self._plans.items() if found[0] is not plan}
         plan, _, inputs = self._find(args, kwargs)
         plan.bind(*inputs)

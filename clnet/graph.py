@@ -7,13 +7,13 @@ it:
     Leaf          nothing to compute: an input, a constant, the memory of a Variable
     Pointwise     each element is a C expression over elements of the inputs: fuses with everything
     Reduction     many elements become one, in an order that only the shape fixes
-    Contraction   a matrix product: `clnet.gemm` does it
+    Routine       kernels of its own, written by hand: a matrix product, a convolution, a recurrence
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -22,6 +22,7 @@ import numpy as np
 from clnet.device import Device
 from clnet.errors import ShapeError, TraceError
 from clnet.index import ZERO, Index
+from clnet.lowering import Epilogue, Lowering, Target
 from clnet.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -126,12 +127,29 @@ class Reduction(Op):
         return state[0]
 
 
-@dataclass(frozen=True)
-class Contraction(Op):
-    """(..., m, k) times (..., k, n), each side transposed or not."""
+class Routine(Op):
+    """Kernels of kernels_cl/ compute it from operands in memory, and hand each finished element to an epilogue.
 
-    transpose_a: bool = False
-    transpose_b: bool = False
+    An epilogue knows an element by (batch, row, column): row-major positions in three runs of the result's axes.
+    `fuses`: False where the kernels write the result themselves; their epilogue is then always a plain one.
+    """
+
+    fuses: ClassVar[bool] = True
+
+    def runs(self, node: Node) -> tuple[int, int]:
+        """Where the axes of a row begin, and those of a column."""
+        return node.ndim - 2, node.ndim - 1
+
+    def multiply_adds(self, node: Node) -> float:
+        """About how many it takes: what decides between one core and all."""
+        raise NotImplementedError
+
+    def lower(self, node: Node, operands: Sequence[Hashable], epilogue: Epilogue, target: Target) -> Lowering:
+        """The launches that compute it from the slots of its inputs."""
+        raise NotImplementedError
+
+    def tune(self, node: Node, seconds: float) -> None:
+        """Measure which of its forms suits the shapes, where it has several: their bits are the same."""
 
 
 class Node(Tensor):

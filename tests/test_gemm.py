@@ -20,6 +20,7 @@ from clnet.device import Device
 from clnet.errors import ArgumentError
 from clnet.gemm import selection
 from clnet.gemm.problem import Registers
+from clnet.lowering import WORKSPACE, Epilogue, Lowering
 
 LAYOUTS = [(False, False), (False, True), (True, False), (True, True)]
 FORMS = ["cpu-1x1-packed", "cpu-4x2", "cpu-3x2-packed", "cpu-3x2-packed-swapped", "cpu-4x1-swapped", "gpu-32x32"]
@@ -40,9 +41,9 @@ def operands(asked: gemm.Problem, seed: int = 0) -> tuple[np.ndarray, np.ndarray
     return a.astype(asked.dtype), b.astype(asked.dtype)
 
 
-def run(device: Device, asked: gemm.Problem, buffers: dict[Hashable, Any], lowering: gemm.Lowering) -> None:
+def run(device: Device, asked: gemm.Problem, buffers: dict[Hashable, Any], lowering: Lowering) -> None:
     if lowering.workspace:
-        buffers[gemm.WORKSPACE] = device.allocate(lowering.workspace)
+        buffers[WORKSPACE] = device.allocate(lowering.workspace)
     queue = device.activate(device.queue)
     for launch in lowering.launches:
         kernels.enqueue(queue, kernels.bind(device, launch, buffers.__getitem__))
@@ -149,7 +150,7 @@ def test_a_batch_of_vectors(device):
         check(product(device, asked), asked)
 
 
-def update(asked: gemm.Problem) -> gemm.Epilogue:
+def update(asked: gemm.Problem) -> Epilogue:
     """w -= 0.5 c in place and d = max(c + bias, 0) beside it: what happens twice, or not at all, shows."""
     source = """
     static inline void epilogue(float value, size_t batch, int row, int column, __global float *restrict p0,
@@ -167,7 +168,7 @@ def update(asked: gemm.Problem) -> gemm.Epilogue:
         "const float s0, const int d0, const int d1"
     )
     arguments = ("w", "d", "bias", np.float32(0.5), np.int32(asked.m), np.int32(asked.n))
-    return gemm.Epilogue(source, parameters, "p0, p1, p2, s0, d0, d1", arguments)
+    return Epilogue(source, parameters, "p0, p1, p2, s0, d0, d1", arguments)
 
 
 @pytest.mark.parametrize("form", [*FORMS, "reikna", None])
@@ -201,7 +202,7 @@ def test_a_sum_of_nothing_is_zero(device, form):
 @pytest.mark.parametrize("size", [(0, 3, 4), (3, 0, 4), (0, 0, 0)])
 def test_nothing_takes_no_launch(device, size):
     asked = problem(*size)
-    assert gemm.lower(device, asked, "a", "b", gemm.store("c", asked)) == gemm.Lowering(())
+    assert gemm.lower(device, asked, "a", "b", gemm.store("c", asked)) == Lowering(())
     assert gemm.lower(device, asked, "a", "b", gemm.store("c", asked), form="reikna").launches == ()
     assert gemm.measure(device, asked) in gemm.forms(device, asked)
 
@@ -239,8 +240,9 @@ def test_what_was_measured_is_chosen_and_kept(device, empty_cache):
     assert best in gemm.forms(device, asked)
     assert gemm.select(device, asked) == best
     assert best in selection._load(device).values()
-    gemm.measure(device, problem(20, 50, 23), seconds=0.01)
-    assert len(selection._load(device)) == 2
+    other = problem(20, 50, 23)
+    gemm.measure(device, other, seconds=0.01)
+    assert {selection._key(asked), selection._key(other)} <= selection._load(device).keys()
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff\xfe", b'{"a": 1}'], ids=repr)

@@ -7,13 +7,11 @@ from collections.abc import Hashable
 from clnet.device import Device
 from clnet.errors import ArgumentError
 from clnet.gemm import cpu, gpu, reikna, selection, vector
-from clnet.gemm.problem import WORKSPACE, Epilogue, Lowering, Problem, Registers, store
+from clnet.gemm.problem import Problem, Registers, store
 from clnet.gemm.selection import forms, select, serial_is_faster
+from clnet.lowering import Epilogue, Lowering
 
 __all__ = [
-    "WORKSPACE",
-    "Epilogue",
-    "Lowering",
     "Problem",
     "forms",
     "lower",

@@ -11,8 +11,9 @@ import numpy as np
 
 from clnet.device import Device
 from clnet.errors import ArgumentError
-from clnet.gemm.problem import Epilogue, Lowering, Problem, Registers, swapped
+from clnet.gemm.problem import Problem, Registers, swapped
 from clnet.kernels import Launch, define, read
+from clnet.lowering import Epilogue, Lowering
 
 BLOCK = 256  # steps of k, and rows of C, that a work-group packs for: a panel of 3 AVX-512 vectors is 48 KB
 SIDE_BY_SIDE = 4  # panels for which a group packs A once: one gives 69, four 90 GFLOP/s at 2048 cubed, A transposed

@@ -9,8 +9,9 @@ from math import ceil
 import numpy as np
 
 from clnet.device import Device
-from clnet.gemm.problem import Epilogue, Lowering, Problem, c_type
+from clnet.gemm.problem import Problem, c_type
 from clnet.kernels import Launch, define, read
+from clnet.lowering import Epilogue, Lowering
 
 BATCHES = 65535  # work-groups in the third dimension, which drivers limit; each takes its share of the matrices
 

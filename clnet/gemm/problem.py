@@ -1,4 +1,4 @@
-"""What a matrix product is, what becomes of its elements, and what running it takes."""
+"""What a matrix product is, and the registers that compute it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from clnet.device import Device
-from clnet.kernels import Launch
+from clnet.lowering import Epilogue
 
 DOUBLE = "#pragma OPENCL EXTENSION cl_khr_fp64 : enable\n"
-WORKSPACE = "clnet.gemm: workspace"  # the slot of the scratch buffer that a Lowering asks for
 
 
 @dataclass(frozen=True)
@@ -64,30 +63,6 @@ class Registers:
     def parameters(self) -> dict[str, int | str]:
         """What gemm_registers.cl wants to know."""
         return {"T": {4: "float", 8: "double"}[self.size], "BYTES": self.width * self.size, "WIDTH": self.width}
-
-
-@dataclass(frozen=True)
-class Epilogue:
-    """What becomes of each finished element of C, in OpenCL C.
-
-    `source` defines `static inline void epilogue(T value, size_t batch, int row, int column, <parameters>)`, which does
-    all the writing. Parameters are called a letter and a number; `names` passes them on, `arguments` are their slots
-    and scalars in that order. `plain`: it only stores the value at its place in C, slot `arguments[0]`.
-    """
-
-    source: str
-    parameters: str
-    names: str
-    arguments: tuple[Hashable, ...]
-    plain: bool = False
-
-
-@dataclass(frozen=True)
-class Lowering:
-    """Launches that compute a Problem, in order; `workspace`: bytes of the scratch buffer in slot WORKSPACE, or 0."""
-
-    launches: tuple[Launch, ...]
-    workspace: int = 0
 
 
 def c_type(dtype: np.dtype[Any]) -> str:

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from clnet.device import Device
-from clnet.gemm.problem import WORKSPACE, Epilogue, Lowering, Problem, c_type
+from clnet.gemm.problem import Problem, c_type
 from clnet.kernels import Launch, define, read
+from clnet.lowering import WORKSPACE, Epilogue, Lowering
 
 LARGEST = 16  # side of a work-group: of the 64 that PoCL allows, 128x784x100 takes 51 ms
 

@@ -18,7 +18,8 @@ from clnet import cache as disk
 from clnet import kernels
 from clnet.device import Device
 from clnet.gemm import cpu, gpu, vector
-from clnet.gemm.problem import Epilogue, Lowering, Problem, Registers, store
+from clnet.gemm.problem import Problem, Registers, store
+from clnet.lowering import Epilogue, Lowering
 
 TRIED = 6  # forms that a measurement compares: those that the rule likes best
 SERIAL = 1_200_000  # multiply-adds up to which one core is faster than two: waking the second takes 20 us (Zen 4, PoCL)

@@ -8,8 +8,9 @@ from math import ceil
 
 import numpy as np
 
-from clnet.gemm.problem import Epilogue, Lowering, Problem, Registers, swapped
+from clnet.gemm.problem import Problem, Registers, swapped
 from clnet.kernels import Launch, define, read
+from clnet.lowering import Epilogue, Lowering
 
 NAME = "cpu-vector"
 # Registers of the result that a work-group computes: few where rows of B lie along k, because many groups share better;

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from clnet import gemm
 from clnet.compiled import eager
 from clnet.errors import DTypeError, ShapeError
-from clnet.graph import Broadcast, Contraction, Node, Spec, count
+from clnet.graph import Broadcast, Node, Routine, Spec, count
+from clnet.lowering import Epilogue, Lowering, Target
 from clnet.ops import reduction
 from clnet.ops.elementwise import common_dtype, convert
 from clnet.ops.shape import Transpose, reshape
@@ -18,14 +20,45 @@ from clnet.trace import apply, as_node
 
 
 @dataclass(frozen=True)
-class MatMul(Contraction):
-    """(..., m, k) times (..., k, n); a side without batch axes serves every batch."""
+class MatMul(Routine):
+    """(..., m, k) times (..., k, n), each side transposed or not; a side without batch axes serves every batch."""
+
+    transpose_a: bool = False
+    transpose_b: bool = False
 
     def infer(self, *inputs: Spec) -> Spec:
         a, b = inputs
         m = a.shape[-1] if self.transpose_a else a.shape[-2]
         n = b.shape[-2] if self.transpose_b else b.shape[-1]
         return Spec((*(a.shape[:-2] or b.shape[:-2]), m, n), a.dtype)
+
+    def problem(self, node: Node) -> gemm.Problem:
+        """What `clnet.gemm` is asked."""
+        a, b = node.inputs
+        batch = count(node.shape[:-2])
+        return gemm.Problem(
+            m=node.shape[-2],
+            n=node.shape[-1],
+            k=a.shape[-2] if self.transpose_a else a.shape[-1],
+            batch=batch,
+            transpose_a=self.transpose_a,
+            transpose_b=self.transpose_b,
+            a_batched=batch > 1 and count(a.shape[:-2]) == batch,
+            b_batched=batch > 1 and count(b.shape[:-2]) == batch,
+            dtype=node.dtype,
+        )
+
+    def multiply_adds(self, node: Node) -> float:
+        problem = self.problem(node)
+        return problem.batch * problem.m * problem.n * problem.k
+
+    def lower(self, node: Node, operands: Sequence[Hashable], epilogue: Epilogue, target: Target) -> Lowering:
+        form = target.gemm if target.gemm != "auto" else "gpu" if target.gpu and target.device.kind == "cpu" else None
+        a, b = operands
+        return gemm.lower(target.device, self.problem(node), a, b, epilogue, form=form, units=target.units)
+
+    def tune(self, node: Node, seconds: float) -> None:
+        gemm.measure(node.device, self.problem(node), seconds=seconds)
 
     def gradient(self, node: Node, dy: Tensor) -> Sequence[Tensor | None]:
         """dA = dY op(B)^T and dB = op(A)^T dY, each transposed where its operand was."""

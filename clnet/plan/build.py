@@ -9,21 +9,21 @@ from typing import Literal
 import numpy as np
 import pyopencl as cl
 
-from clnet import gemm
 from clnet.device import Device
 from clnet.errors import DeviceMemoryError
-from clnet.graph import Contraction, Held, Input, Node, count, topological
+from clnet.graph import Held, Input, Node, Routine, count, topological
 from clnet.kernels import Launch
+from clnet.lowering import WORKSPACE, Lowering, Target
 from clnet.plan import epilogues, maps, reductions, runs
 from clnet.plan.fusion import Group, base, fuse, stored_nodes
 from clnet.plan.memory import Lifetime, assign
 from clnet.plan.plan import Memory, Plan, Result, Step
 from clnet.plan.schedule import schedule
-from clnet.plan.source import Places, Target, program
+from clnet.plan.source import Places, program
 from clnet.tensor import Tensor
 
 # Microseconds that a launch takes on all cores, which have to be woken and joined, and on the calling thread; and what
-# one core does in a microsecond: multiply-adds of a product, statements of other kernels. From steps of 784-30-10 and
+# one core does in a microsecond: multiply-adds of a routine, statements of other kernels. From steps of 784-30-10 and
 # 784-100-10 on both queues: 45 and 76 us on one core, 80 and 107 on two.
 WAKE, CALL, MULTIPLY_ADDS, STATEMENTS = 7.0, 1.3, 50_000.0, 20_000.0
 
@@ -61,21 +61,21 @@ def build(
         return ("output", numbers[id(node)]) if id(node) in numbers else ("temporary", id(node))
 
     queue = _queue(found.groups, device)
-    items = 1 if queue is not device.queue else 4 * device.facts.units
-    places, target = Places(storage, forced), Target(gpu, items)
+    units = device.facts.units if queue is device.queue else 1
+    places, target = Places(storage, forced), Target(device, gpu, units, options.gemm)
     others = [group for group in found.groups if group.anchor is None]
     launches = {group: [launch] for group, launch in zip(others, _program(others, places, target), strict=True)}
     sizes = {("temporary", id(node)): node.nbytes for group in found.groups for node in group.outputs}
     for group in found.groups:
         if group.anchor is not None:
-            lowering = _product(group, group.anchor, places, target, device, options)
+            lowering = _routine(group, group.anchor, places, target)
             own = ("workspace", id(group))
-            launches[group] = [_renamed(launch, gemm.WORKSPACE, own) for launch in lowering.launches]
+            launches[group] = [_renamed(launch, WORKSPACE, own) for launch in lowering.launches]
             sizes[own] = lowering.workspace
     steps = [Step(launch, group.shape, _ops(group)) for group in found.groups for launch in launches[group]]
     results = [Result(storage(node), node.shape, node.dtype) for node in outputs]
-    products = [_problem(group.anchor) for group in found.groups if group.anchor is not None]
-    return Plan(device, queue, steps, _memory(steps, sizes, device), results, products)
+    routines = [group.anchor for group in found.groups if group.anchor is not None]
+    return Plan(device, queue, steps, _memory(steps, sizes, device), results, routines)
 
 
 def _program(groups: Sequence[Group], places: Places, target: Target) -> list[Launch]:
@@ -83,39 +83,17 @@ def _program(groups: Sequence[Group], places: Places, target: Target) -> list[La
     return program([(maps if group.axes is None else reductions).lower(group, places, target) for group in groups])
 
 
-def _product(
-    group: Group, anchor: Node, places: Places, target: Target, device: Device, options: Options
-) -> gemm.Lowering:
-    """The launches of a matrix product and the bytes of their workspace."""
-    a, b = (places.storage(source) for source in anchor.inputs)
-    form = options.gemm if options.gemm != "auto" else "gpu" if target.gpu and device.kind == "cpu" else None
-    epilogue = epilogues.lower(group, places)
-    units = 1 if target.items == 1 else device.facts.units
-    return gemm.lower(device, _problem(anchor), a, b, epilogue, form=form, units=units)
+def _routine(group: Group, anchor: Node, places: Places, target: Target) -> Lowering:
+    """The launches of a routine and the bytes of their workspace."""
+    assert isinstance(anchor.op, Routine)
+    operands = [places.storage(source) for source in anchor.inputs]
+    return anchor.op.lower(anchor, operands, epilogues.lower(group, places), target)
 
 
 def _renamed(launch: Launch, slot: Hashable, name: Hashable) -> Launch:
     """The launch with one slot under another name."""
     renamed = (name if not isinstance(each, np.generic) and each == slot else each for each in launch.arguments)
     return replace(launch, arguments=tuple(renamed))
-
-
-def _problem(node: Node) -> gemm.Problem:
-    """The matrix product of a Contraction node."""
-    assert isinstance(node.op, Contraction)
-    a, b = node.inputs
-    batch = count(node.shape[:-2])
-    return gemm.Problem(
-        m=node.shape[-2],
-        n=node.shape[-1],
-        k=a.shape[-2] if node.op.transpose_a else a.shape[-1],
-        batch=batch,
-        transpose_a=node.op.transpose_a,
-        transpose_b=node.op.transpose_b,
-        a_batched=batch > 1 and count(a.shape[:-2]) == batch,
-        b_batched=batch > 1 and count(b.shape[:-2]) == batch,
-        dtype=node.dtype,
-    )
 
 
 def _memory(steps: Sequence[Step], sizes: dict[tuple[str, int], int], device: Device) -> Memory:
@@ -165,8 +143,8 @@ def _work(group: Group) -> float:
     statements = count(group.shape) * (len(group.nodes) + len(group.outputs)) / STATEMENTS
     if group.anchor is None:
         return statements
-    problem = _problem(group.anchor)
-    return statements + problem.batch * problem.m * problem.n * problem.k / MULTIPLY_ADDS
+    assert isinstance(group.anchor.op, Routine)
+    return statements + group.anchor.op.multiply_adds(group.anchor) / MULTIPLY_ADDS
 
 
 def _ops(group: Group) -> str:

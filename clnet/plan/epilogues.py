@@ -1,22 +1,24 @@
-"""Epilogues: what a matrix product does with each element when it is finished."""
+"""Epilogues: what a routine does with each element when it is finished."""
 
 from __future__ import annotations
 
-from clnet import gemm
-from clnet.graph import count
+from clnet.graph import Routine, count
 from clnet.index import Var, unflatten
+from clnet.lowering import Epilogue
 from clnet.plan.fusion import Group
 from clnet.plan.source import Places, Source, preamble
 from clnet.tensor import C_TYPES
 
 
-def lower(group: Group, places: Places) -> gemm.Epilogue:
-    """The function that takes an element of the group's product to wherever the group's outputs go."""
+def lower(group: Group, places: Places) -> Epilogue:
+    """The function that takes an element of the group's routine to wherever the group's outputs go."""
     anchor = group.anchor
     assert anchor is not None
+    assert isinstance(anchor.op, Routine)
     source = Source(group, places)
-    *batches, m, n = group.shape
-    index = (*unflatten(Var("(int)batch", count(batches)), batches), Var("row", m), Var("column", n))
+    row, column = anchor.op.runs(anchor)
+    runs = {"(int)batch": group.shape[:row], "row": group.shape[row:column], "column": group.shape[column:]}
+    index = tuple(expr for name, axes in runs.items() for expr in unflatten(Var(name, count(axes)), axes))
     where = group.place(anchor, index, ())
     assert where is not None
     source.scopes[0][id(anchor), where] = "value"
@@ -26,4 +28,4 @@ def lower(group: Group, places: Places) -> gemm.Epilogue:
     head = f"static inline void epilogue({C_TYPES[anchor.dtype]} value, size_t batch, int row, int column"
     text = f"{preamble(source.libraries, source.double)}{head}, {', '.join(declarations)})\n{{\n{body}}}\n"
     plain = group.outputs == [anchor]
-    return gemm.Epilogue(text, ", ".join(declarations), ", ".join(names), tuple(arguments), plain)
+    return Epilogue(text, ", ".join(declarations), ", ".join(names), tuple(arguments), plain)

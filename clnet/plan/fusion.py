@@ -1,7 +1,7 @@
 """Fusion: which nodes share a kernel.
 
 A group is one kernel: a map (each element on its own), a reduction with what feeds it and what is made of it, or a
-matrix product with its epilogue. A node joins the group of one of its inputs where it needs exactly the element that
+routine with its epilogue. A node joins the group of one of its inputs where it needs exactly the element that
 the group has at hand; else it starts a group. Joining changes no bit, because a kernel holds one statement an op.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from clnet.graph import Contraction, Leaf, Node, Pointwise, Reduction, View, count
+from clnet.graph import Leaf, Node, Pointwise, Reduction, Routine, View, count
 from clnet.index import Index, Var, reshape
 
 # A reduction takes in neighbours only where it still leaves work for every core, or there is little to share.
@@ -22,7 +22,7 @@ SMALL, LANES = 1 << 14, 16
 
 @dataclass(eq=False)
 class Group:
-    """One kernel to be: `shape` is what it loops over, `axes` what it reduces, `anchor` its matrix product."""
+    """One kernel to be: `shape` is what it loops over, `axes` what it reduces, `anchor` its routine."""
 
     shape: tuple[int, ...]
     nodes: list[Node] = field(default_factory=list)
@@ -72,6 +72,11 @@ class Group:
         full = tuple(Var(f"i{axis}", extent) for axis, extent in enumerate(self.shape))
         kept = tuple(full[axis] for axis in self.kept)
         return self.place(node, full, (Var("part", self.parts), *kept) if self.parts > 1 else kept)
+
+    @property
+    def takes(self) -> bool:
+        """Whether nodes can join it: not if its routine writes the result itself."""
+        return self.anchor is None or (isinstance(self.anchor.op, Routine) and self.anchor.op.fuses)
 
     def leaves_work(self) -> bool:
         """Whether a kernel that loops over `shape` and reduces `axes` can use several cores, or need not."""
@@ -143,8 +148,8 @@ def base(node: Node) -> Node:
 
 
 def stored_nodes(order: Sequence[Node], wanted: Sequence[Node]) -> set[int]:
-    """Ids of the nodes that must lie in memory: those `wanted`, and the operands of products."""
-    operands = [source for node in order if isinstance(node.op, Contraction) for source in node.inputs]
+    """Ids of the nodes that must lie in memory: those `wanted`, and the operands of routines."""
+    operands = [source for node in order if isinstance(node.op, Routine) for source in node.inputs]
     return {id(base(node)) for node in [*wanted, *operands]}
 
 
@@ -206,7 +211,12 @@ def _merge(groups: list[Group], group: Group, into: Group) -> None:
 def _takes_in(user: Group, group: Group, demands: Demands) -> bool:
     """Whether every element of `group` that `user` computes with is one that it has at hand."""
     operands = {id(base(source)) for source in user.anchor.inputs} if user.anchor is not None else set()
-    if operands & group.members or not user.leaves_work() or any(user.at(node) is None for node in group.nodes):
+    if (
+        not user.takes
+        or operands & group.members
+        or not user.leaves_work()
+        or any(user.at(node) is None for node in group.nodes)
+    ):
         return False
     return all(
         where == user.at(source)
@@ -219,7 +229,7 @@ def _takes_in(user: Group, group: Group, demands: Demands) -> bool:
 
 def _reads(node: Node, demands: Demands) -> list[Node]:
     """The stored nodes that a node reads, wherever they lie."""
-    if isinstance(node.op, Contraction):
+    if isinstance(node.op, Routine):
         return [base(source) for source in node.inputs]
     fed = node.inputs[0] if isinstance(node.op, Reduction) else node
     return list(dict.fromkeys(source for source, _ in demands.of(Group(fed.shape), node)))
@@ -228,7 +238,7 @@ def _reads(node: Node, demands: Demands) -> list[Node]:
 def _place(node: Node, groups: list[Group], home: dict[int, Group], demands: Demands) -> Group:
     """The group that a node joins, or a new one."""
     op = node.op
-    if isinstance(op, Contraction):
+    if isinstance(op, Routine):
         return Group(node.shape, anchor=node)
     sources = _reads(node, demands)
     near = _candidates(sources, groups, home)
@@ -271,7 +281,11 @@ def _can_reduce(group: Group, node: Node) -> bool:
 def _fits(group: Group, node: Node, home: dict[int, Group], demands: Demands) -> bool:
     """Whether `group` has at hand each element of its own that `node` needs, and what else it needs comes earlier."""
     fed = node.inputs[0] if isinstance(node.op, Reduction) else node
-    if group.at(fed) is None or (group.axes and count(fed.shape) == count(group.shape) and not group.leaves_work()):
+    if (
+        not group.takes
+        or group.at(fed) is None
+        or (group.axes and count(fed.shape) == count(group.shape) and not group.leaves_work())
+    ):
         return False
     found = demands.of(group, node)
     if any(group.at(source) != where for source, where in found if home.get(id(source)) is group):

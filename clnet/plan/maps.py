@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from clnet.graph import count
 from clnet.index import Var, unflatten
+from clnet.lowering import Target
 from clnet.plan.fusion import Group
-from clnet.plan.source import Kernel, Places, Source, Target, bounds, kernel, loop
+from clnet.plan.source import Kernel, Places, Source, bounds, kernel, loop
 
 GRAIN = 16  # floats to a cache line: what two cores write should not meet in one
 GROUP = 256  # work-items to a work-group of a GPU

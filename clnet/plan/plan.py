@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pyopencl as cl
 
-from clnet import gemm, kernels
+from clnet import kernels
 from clnet.device import Device
 from clnet.errors import ArgumentError
+from clnet.graph import Node
 from clnet.tensor import Tensor, empty
 
 
@@ -55,9 +56,9 @@ class Plan:
         steps: Sequence[Step],
         memory: Memory,
         results: Sequence[Result],
-        products: Sequence[gemm.Problem] = (),
+        routines: Sequence[Node] = (),
     ) -> None:
-        self.device, self.steps, self.results, self.products = device, tuple(steps), tuple(results), tuple(products)
+        self.device, self.steps, self.results, self.routines = device, tuple(steps), tuple(results), tuple(routines)
         self._queue, self._memory = queue, memory
         self._set: dict[Hashable, cl.Buffer] = {}  # what inputs and outputs are bound to now
         self._places: dict[Hashable, list[tuple[cl.Kernel, int]]] = {}  # slot -> where kernels take it

@@ -13,8 +13,9 @@ from functools import partial
 
 from clnet.graph import Node, Pointwise, Reduction, count
 from clnet.index import Index, Var, unflatten
+from clnet.lowering import Target
 from clnet.plan.fusion import Group
-from clnet.plan.source import Kernel, Places, Source, Target, bounds, kernel, loop
+from clnet.plan.source import Kernel, Places, Source, bounds, kernel, loop
 
 LANES = (
     16  # partial sums side by side on a core, a register of AVX-512; one would wait for the adder: 0.87 against 0.29 ns

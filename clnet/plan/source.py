@@ -18,25 +18,12 @@ from clnet.errors import ShapeError
 from clnet.graph import Constant, Node, Pointwise, count
 from clnet.index import Index, code, flatten, is_split
 from clnet.kernels import Launch
+from clnet.lowering import Target
 from clnet.plan.fusion import Group, is_inline
 from clnet.tensor import C_TYPES
 
 MOST = 2**31 - 1  # elements of an array
 NAME = re.compile(r"\w+\Z")
-
-
-@dataclass(frozen=True)
-class Target:
-    """How kernels run: as lanes of a GPU or on cores, and over how many work-items a launch is spread."""
-
-    gpu: bool
-    items: int
-
-    def blocks(self, extent: int, *, grain: int = 1, items: int = 0) -> tuple[int, int]:
-        """(work-items, elements of each) that cover `extent` in multiples of `grain`."""
-        block = -(-extent // max(1, items or self.items))
-        block = -(-max(1, block) // grain) * grain
-        return -(-extent // block), block
 
 
 @dataclass(frozen=True)
@@ -172,7 +159,7 @@ class Source:
 
 def title(group: Group) -> str:
     """What a kernel is called: its kind and its ops, for profiles and error messages."""
-    kind = "product" if group.anchor is not None else "map" if group.axes is None else "reduce"
+    kind = "routine" if group.anchor is not None else "map" if group.axes is None else "reduce"
     ops = list(dict.fromkeys(node.op.name for node in group.nodes if node is not group.anchor))
     return "_".join([kind, *(ops if len(ops) <= 4 else [*ops[:3], f"and_{len(ops) - 3}_more"])])
 

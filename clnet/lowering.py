@@ -1,0 +1,59 @@
+"""Lowering: what an op with kernels of its own is told, and the launches that it answers with."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+from clnet.device import Device
+from clnet.kernels import Launch
+
+WORKSPACE = "clnet: workspace"  # the slot of the scratch buffer that a Lowering asks for
+
+
+@dataclass(frozen=True)
+class Target:
+    """How kernels run: as lanes of a GPU (`gpu`) or one work-item a work-group, shared by `units` cores.
+
+    `gemm`: the form of a matrix product that a user has named, or "auto".
+    """
+
+    device: Device
+    gpu: bool
+    units: int
+    gemm: str = "auto"
+
+    @property
+    def items(self) -> int:
+        """Work-items that a launch is spread over: a few for each core, so that none waits long for the last."""
+        return 1 if self.units == 1 else 4 * self.units
+
+    def blocks(self, extent: int, *, grain: int = 1, items: int = 0) -> tuple[int, int]:
+        """(work-items, elements of each) that cover `extent` in multiples of `grain`."""
+        block = -(-extent // max(1, items or self.items))
+        block = -(-max(1, block) // grain) * grain
+        return -(-extent // block), block
+
+
+@dataclass(frozen=True)
+class Epilogue:
+    """What becomes of each finished element of a result, in OpenCL C.
+
+    `source` defines `static inline void epilogue(T value, size_t batch, int row, int column, <parameters>)`, which does
+    all the writing. Parameters are called a letter and a number; `names` passes them on, `arguments` are their slots
+    and scalars in that order. `plain`: it only stores the value at its place in the result, slot `arguments[0]`.
+    """
+
+    source: str
+    parameters: str
+    names: str
+    arguments: tuple[Hashable, ...]
+    plain: bool = False
+
+
+@dataclass(frozen=True)
+class Lowering:
+    """Launches that compute a result, in order; `workspace`: bytes of the scratch buffer in slot WORKSPACE, or 0."""
+
+    launches: tuple[Launch, ...]
+    workspace: int = 0
