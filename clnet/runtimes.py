@@ -21,8 +21,9 @@ def prepare() -> None:
     """Set what pyopencl and the drivers read from the environment when they load; what the user has set stays.
 
     PoCL lists its single-core `basic` device only when asked, and lists none at all where it cannot write its cache;
-    pyopencl cannot make a kernel then. Its threads keep a core each: where the scheduler is left to find them one, all may
-    share one for 0.1 s after a pause (a product of 256 cubed: 300 us, then 180). PyPI's PoCL needs nothing more: pyopencl's own loader finds it.
+    pyopencl cannot make a kernel then. Its threads get a core each: left to the scheduler, all may share one for 0.1 s
+    after a pause (a product of 256 cubed: 300 us, then 180). PyPI's PoCL needs nothing more: pyopencl's own loader
+    finds it.
     """
     os.environ.setdefault("POCL_DEVICES", "basic pthread")
     if _all_cores():
