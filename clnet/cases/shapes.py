@@ -48,6 +48,12 @@ def rows() -> list[Case]:
             lambda x: x[:, :, [[3, 0], [1, 1]]],
             cube,
         ),
+        (
+            "gather_outside",  # counts as the first and the last row, in the gradient too
+            lambda x: ops.gather(x, _indices(x, [[-3, 0, 1], [999, 999, 1]])),
+            lambda x: x[[[0, 0, 1], [len(x) - 1, len(x) - 1, 1]]],
+            [*cube, ((300, 65),)],
+        ),
         ("dynamic_slice", lambda x: ops.dynamic_slice(x, _indices(x, 1), x.shape[0] - 1), lambda x: x[1:], cube),
     ]
     labels: list[Shapes] = [((3, 5),), ((40,),)]

@@ -5,7 +5,8 @@ from clnet.nn.activation import Activation
 from clnet.nn.containers import Residual, Sequential
 from clnet.nn.dense import Dense
 from clnet.nn.dropout import Dropout
+from clnet.nn.embedding import Embedding
 from clnet.nn.flatten import Flatten
 from clnet.nn.layer import Layer
 
-__all__ = ["Activation", "Dense", "Dropout", "Flatten", "Layer", "Residual", "Sequential", "initializers"]
+__all__ = ["Activation", "Dense", "Dropout", "Embedding", "Flatten", "Layer", "Residual", "Sequential", "initializers"]

@@ -5,7 +5,7 @@ Indices come from the device, so kernels limit them to what is there instead of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +13,16 @@ import numpy as np
 
 from clnet.compiled import eager
 from clnet.errors import DTypeError, ShapeError
-from clnet.graph import Emitter, Node, Pointwise, Spec
+from clnet.gemm.problem import DOUBLE
+from clnet.graph import Emitter, Node, Pointwise, Routine, Spec
 from clnet.index import Index, Var
-from clnet.ops import reduction
-from clnet.ops.elementwise import equal, where
-from clnet.ops.shape import one_axis, reshape, transpose
-from clnet.tensor import Tensor
+from clnet.kernels import Launch, define, read
+from clnet.lowering import Epilogue, Lowering, Target
+from clnet.ops.shape import one_axis, transpose
+from clnet.tensor import C_TYPES, Tensor
 from clnet.trace import apply, as_node
+
+GROUP, GPU_ITEMS = 64, 1 << 16  # work-items of a GPU to a row of a table, and in all
 
 
 def _limited(place: str, extent: int) -> Var:
@@ -48,12 +51,42 @@ class Gather(Pointwise):
         return emitter.value(x, (_limited(place, x.shape[0]), *index[indices.ndim :]))
 
     def gradient(self, node: Node, dy: Tensor) -> Sequence[Tensor | None]:
-        """dx[r] = sum of dy[i] where indices[i] = r: a reduction in a fixed order instead of a scatter."""
         x, indices = node.inputs
-        rows = reshape(arange(x.shape[0]), (-1, 1, *(1 for _ in x.shape[1:])))
-        flat = reshape(indices, (1, -1, *(1 for _ in x.shape[1:])))
-        chosen = where(equal(rows, flat), reshape(dy, (1, -1, *x.shape[1:])), 0.0)
-        return [reduction.sum(chosen, axis=1), None]
+        return [apply(GatherBackward(x.shape), dy, indices), None]
+
+
+@dataclass(frozen=True)
+class GatherBackward(Routine):
+    """dx[r, j...] = sum of dy[i..., j...] where indices[i...] = r, in the order of the indices."""
+
+    shape: tuple[int, ...]
+    fuses = False
+
+    def infer(self, *inputs: Spec) -> Spec:
+        return Spec(self.shape, inputs[0].dtype)
+
+    def runs(self, node: Node) -> tuple[int, int]:
+        return 0, 1
+
+    def multiply_adds(self, node: Node) -> float:
+        return node.size + node.inputs[0].size
+
+    def lower(self, node: Node, operands: Sequence[Hashable], epilogue: Epilogue, target: Target) -> Lowering:
+        indices = node.inputs[1]
+        if not node.size:
+            return Lowering(())
+        rows, columns = self.shape[0], node.size // self.shape[0]
+        wide = min(GROUP, 1 << (columns - 1).bit_length()) if target.gpu else 1
+        across = -(-columns // wide) * wide if target.gpu else 1
+        down, rows_of_item = target.blocks(rows, items=-(-GPU_ITEMS // across) if target.gpu else 0)
+        source = define(T=C_TYPES[node.dtype], INDEX=C_TYPES[indices.dtype], GPU=int(target.gpu)) + read("indexing.cl")
+        source = DOUBLE * (node.dtype == np.float64) + source
+        sizes = (np.int32(rows), np.int32(columns), np.int32(indices.size), np.int32(rows_of_item))
+        arguments = (epilogue.arguments[0], *operands, *sizes)
+        return Lowering((Launch(source, "gather_backward", arguments, (across, down), (wide, 1)),))
+
+    def gradient(self, node: Node, dy: Tensor) -> Sequence[Tensor | None]:
+        return [apply(Gather(), dy, node.inputs[1]), None]
 
 
 @eager

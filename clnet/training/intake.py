@@ -9,6 +9,7 @@ import numpy as np
 
 from clnet.device import Device
 from clnet.errors import ArgumentError
+from clnet.nn.embedding import check_tokens
 from clnet.nn.layer import Layer, tree_map
 from clnet.tensor import Tensor, tensor
 from clnet.training.arrays import fits, host, samples_of, take
@@ -46,12 +47,13 @@ class Intake:
         return Streamed(batches, samples, Upload(self.device))
 
     def build(self, x: Any) -> None:
-        """Make the network's variables, if it has none yet, for inputs like these."""
+        """Make the network's variables, if it has none yet, for inputs like these, and check their tokens."""
         if self.net.signature is None:
             specs = tree_map(input_spec, x)
             named = specs if isinstance(specs, dict) else {}
             inputs = () if named else specs if isinstance(specs, tuple) else (specs,)
             self.net.build_like(inputs, named, seed=self.seed, device=self.device)
+        check_tokens(self.net, x, "x")
 
     def order(self, samples: int) -> Order:
         """The order of so many samples; kept, because a step's plan is bound to its memory."""
