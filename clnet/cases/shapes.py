@@ -10,6 +10,25 @@ import numpy as np
 from clnet import ops
 from clnet.cases.case import ONE, Array, Case, Shapes, captured
 
+_ROWS, _COLUMNS = np.array([[[0], [-1], [3], [0]]]), np.array([[[2, 0, 0, 1, 5]]])  # some of them outside
+
+
+def _sampled(x: Array, rows: Array, columns: Array) -> Array:
+    batch = np.arange(len(x)).reshape(-1, 1, 1)
+    inside = (rows >= 0) & (rows < x.shape[1]) & (columns >= 0) & (columns < x.shape[2])
+    found = x[batch, np.clip(rows, 0, x.shape[1] - 1), np.clip(columns, 0, x.shape[2] - 1)]
+    return np.where(inside[..., None], found, 0)
+
+
+def _between(x: Array, rows: Array, columns: Array) -> Array:
+    """Every pixel, by how near it is along each axis."""
+    nearness = [
+        np.maximum(0, 1 - np.abs(place[..., None] - np.arange(extent)))
+        for place, extent in zip((rows, columns), x.shape[1:3], strict=True)
+    ]
+    found: Array = np.einsum("bijr,bijs,brsc->bijc", *nearness, x)
+    return found
+
 
 def rows() -> list[Case]:
     cube: list[Shapes] = [((2, 3, 4),), ((5, 33, 7),)]
@@ -56,9 +75,18 @@ def rows() -> list[Case]:
         ),
         ("dynamic_slice", lambda x: ops.dynamic_slice(x, _indices(x, 1), x.shape[0] - 1), lambda x: x[1:], cube),
     ]
+    pictures: list[Shapes] = [((2, 4, 5, 3),), ((1, 1, 1, 1),), ((3, 33, 17, 2),)]
+    looked: list[Shapes] = [((2, 4, 5, 3), (2, 3, 4), (2, 1, 4)), ((3, 33, 17, 2), (3, 20, 1), (1, 1, 19))]
     labels: list[Shapes] = [((3, 5),), ((40,),)]
     return [
         *(Case(name, function, reference, shapes) for name, function, reference, shapes in moved),
+        Case(
+            "sample",
+            lambda x: ops.sample(x, _indices(x, _ROWS), _indices(x, _COLUMNS)),
+            lambda x: _sampled(x, _ROWS, _COLUMNS),
+            pictures,
+        ),
+        Case("sample_between", ops.sample, _between, looked),
         Case(
             "one_hot",
             lambda x: ops.one_hot(ops.cast(x, "int32"), 4) * 3,

@@ -43,6 +43,7 @@ from clnet.ops.indexing import arange, dynamic_slice, gather, one_hot
 from clnet.ops.product import matmul
 from clnet.ops.random import Key, dropout, permutation, random_normal, random_uniform
 from clnet.ops.reduction import argmax, max, mean, min, prod, sum
+from clnet.ops.sample import sample
 from clnet.ops.shape import (
     broadcast_to,
     concatenate,
@@ -120,6 +121,7 @@ __all__ = [
     "relu",
     "reshape",
     "rsqrt",
+    "sample",
     "selu",
     "sigmoid",
     "sign",

@@ -25,7 +25,7 @@ from clnet.trace import apply, as_node
 GROUP, GPU_ITEMS = 64, 1 << 16  # work-items of a GPU to a row of a table, and in all
 
 
-def _limited(place: str, extent: int) -> Var:
+def limited(place: str, extent: int) -> Var:
     """An index held inside an axis."""
     return Var(f"({place} < 0 ? 0 : {place} < {extent} ? (int){place} : {extent - 1})", extent)
 
@@ -48,7 +48,7 @@ class Gather(Pointwise):
     def emit(self, node: Node, index: Index, emitter: Emitter) -> str:
         x, indices = node.inputs
         place = emitter.value(indices, index[: indices.ndim])
-        return emitter.value(x, (_limited(place, x.shape[0]), *index[indices.ndim :]))
+        return emitter.value(x, (limited(place, x.shape[0]), *index[indices.ndim :]))
 
     def gradient(self, node: Node, dy: Tensor) -> Sequence[Tensor | None]:
         x, indices = node.inputs
@@ -121,7 +121,7 @@ class DynamicSlice(Pointwise):
     def emit(self, node: Node, index: Index, emitter: Emitter) -> str:
         x, start = node.inputs
         place = f"({emitter.value(start, ())} + {emitter.code(index[:1], node.shape[:1])})"
-        return emitter.value(x, (_limited(place, x.shape[0]), *index[1:]))
+        return emitter.value(x, (limited(place, x.shape[0]), *index[1:]))
 
     def gradient(self, node: Node, dy: Tensor) -> Sequence[Tensor | None]:
         x, start = node.inputs
@@ -141,7 +141,7 @@ class DynamicEmbed(Pointwise):
     def emit(self, node: Node, index: Index, emitter: Emitter) -> str:
         x, start = node.inputs
         place = f"({emitter.code(index[:1], node.shape[:1])} - {emitter.value(start, ())})"
-        value = emitter.value(x, (_limited(place, x.shape[0]), *index[1:]))
+        value = emitter.value(x, (limited(place, x.shape[0]), *index[1:]))
         return f"(({place} >= 0) & ({place} < {x.shape[0]})) ? {value} : {emitter.scalar(0, x.dtype)}"
 
     def gradient(self, node: Node, dy: Tensor) -> Sequence[Tensor | None]:
