@@ -129,6 +129,12 @@ def as_node(value: Any, like: Tensor | None = None) -> Node:
     return trace.lift(tensor(value, device=trace.device))
 
 
+def pending(variable: Tensor) -> Tensor:
+    """What the trace that is going on has assigned to a Variable so far; the Variable itself if nothing."""
+    trace = _active.get()
+    return variable if trace is None else trace.assignments.get(id(variable), (variable, variable))[1]
+
+
 def input_node(trace: Trace, position: int, value: Tensor) -> Node:
     """Argument number `position` of the traced function."""
     return trace.node(Input(position, Spec(value.shape, value.dtype)))

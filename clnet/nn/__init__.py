@@ -5,22 +5,32 @@ from clnet.nn.activation import Activation
 from clnet.nn.augmentation import RandomCrop, RandomFlip, RandomTranslation
 from clnet.nn.containers import Residual, Sequential
 from clnet.nn.dense import Dense
-from clnet.nn.dropout import Dropout
+from clnet.nn.dropout import Dropout, GaussianDropout, GaussianNoise, SpatialDropout2D
 from clnet.nn.embedding import Embedding
 from clnet.nn.flatten import Flatten
+from clnet.nn.folding import fold_batch_norm
 from clnet.nn.layer import Layer
+from clnet.nn.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm
 
 __all__ = [
     "Activation",
+    "BatchNorm",
     "Dense",
     "Dropout",
     "Embedding",
     "Flatten",
+    "GaussianDropout",
+    "GaussianNoise",
+    "GroupNorm",
     "Layer",
+    "LayerNorm",
+    "RMSNorm",
     "RandomCrop",
     "RandomFlip",
     "RandomTranslation",
     "Residual",
     "Sequential",
+    "SpatialDropout2D",
+    "fold_batch_norm",
     "initializers",
 ]

@@ -52,7 +52,8 @@ class Place:
 class Layer:
     """y = call(x): subclasses give `call`, and `setup` where they have variables; `__init__` need not be called.
 
-    `trainable`: False freezes every variable below this layer.
+    `trainable`: False freezes every variable below this layer, which then computes as in inference: batch statistics
+    stay what they are, and nothing is dropped.
     """
 
     trainable: bool = True
@@ -79,7 +80,7 @@ class Layer:
             self.setup(*(tensor.shape for tensor in tensors))
             self.signature = (tree_map(_spec, inputs), tree_map(_spec, named))
             self._is_set_up = True
-        outputs = self.call(*inputs, training=training, **named)
+        outputs = self.call(*inputs, training=training and self.trainable, **named)
         self.output_shape = tree_map(_shape, outputs)
         return outputs
 
