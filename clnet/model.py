@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,6 +32,8 @@ class Model:
     net: any layer. loss: a name or function of `clnet.losses`; metrics: names or functions of `clnet.metrics`; a tuple
     or dict of either for a network with several outputs. Without an optimizer it is `Adam()`; without a loss the model
     only predicts. The seed chooses the first weights, the order of samples in each epoch, and what dropout drops.
+    augmentation: a function (x, y, *, key) -> (x, y) of each training batch, such as `nn.MixUp`, traced with the step;
+    what changes pictures alone is a layer of the network, such as `nn.RandomFlip`.
 
     Inputs are cast to float32, uint8 pictures on the device and unscaled; int32 stays, for layers that look things up.
     `epoch` counts the epochs that the network has been trained, `history` is that of the last `fit`.
@@ -44,6 +46,7 @@ class Model:
         optimizer: Optimizer | None = None,
         metrics: Any = (),
         *,
+        augmentation: Callable[..., Any] | None = None,
         device: object = None,
         seed: int = 0,
     ) -> None:
@@ -59,7 +62,8 @@ class Model:
         self.history = History()
         self.stop_training = False
         objective = None if loss is None else Objective(loss, metrics)
-        self._steps = Steps(net, objective, self.optimizer, self.device)
+        self.augmentation = augmentation
+        self._steps = Steps(net, objective, self.optimizer, self.device, augmentation=augmentation, seed=self.seed)
         self._intake = Intake(net, self.device, self.seed)
 
     def fit(
@@ -185,6 +189,7 @@ class Model:
             "loss": _recipe(self.loss),
             "optimizer": _recipe(self.optimizer),
             "metrics": _recipe(self.metrics),
+            "augmentation": _recipe(self.augmentation),
             "seed": self.seed,
             "epoch": self.epoch,
             "length": self._steps.length,
@@ -200,16 +205,18 @@ class Model:
         loss: Any = None,
         optimizer: Optimizer | None = None,
         metrics: Any = None,
+        augmentation: Callable[..., Any] | None = None,
         device: object = None,
     ) -> Model:
         """The model that `save` wrote, to go on as if it had never stopped.
 
-        net, loss, metrics: wanted where they are of the user's own making, which the file cannot make again. optimizer:
-        another one, which starts afresh. `CheckpointError` if the file is damaged, or is of another network.
+        net, loss, metrics, augmentation: wanted where they are of the user's own making, which the file cannot make
+        again. optimizer: another one, which starts afresh. `CheckpointError` if the file is damaged, or is of another
+        network.
         """
         file = checkpoint.read(path)
         try:
-            parts = {"net": net, "loss": loss, "metrics": metrics, "optimizer": optimizer}
+            parts = {"net": net, "loss": loss, "metrics": metrics, "optimizer": optimizer, "augmentation": augmentation}
             parts = {name: _remade(path, file.settings, name) if part is None else part for name, part in parts.items()}
             model = cls(**parts, device=device, seed=int(file.settings["seed"]))
             inputs, named = recipe.read(file.settings["signature"])
@@ -250,13 +257,13 @@ def _recipe(value: Any) -> Any:
 
 
 def _remade(path: str | Path, settings: Mapping[str, Any], name: str) -> Any:
-    """The part of a model again, or None for a loss, and no metrics, that only the user can make."""
+    """The part of a model again, or None for a loss or augmentation, and no metrics, that only the user can make."""
     made = settings[name]
     if not isinstance(made, dict) or "missing" not in made:
         return recipe.read(made)
     if name in ("net", "optimizer"):
         raise CheckpointError(f"{path}: cannot make its {name} ({made['missing']}); give Model.load(..., {name}=)")
-    return None if name == "loss" else ()
+    return () if name == "metrics" else None
 
 
 def _check(path: str | Path, variables: dict[str, Variable], arrays: dict[str, Any]) -> None:

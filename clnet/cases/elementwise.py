@@ -46,6 +46,8 @@ def rows() -> list[Case]:
         (ops.sqrt, np.sqrt, positive),
         (ops.rsqrt, lambda x: 1 / np.sqrt(x), positive),
         (ops.tanh, np.tanh, {}),
+        (ops.sin, np.sin, {"low": -9.0, "high": 9.0}),
+        (ops.cos, np.cos, {"low": -9.0, "high": 9.0}),
         (ops.erf, _erf, {"low": -3.0, "high": 3.0}),
         (ops.abs, np.abs, {}),
         (ops.square, np.square, {}),

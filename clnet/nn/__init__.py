@@ -2,7 +2,14 @@
 
 from clnet.nn import initializers
 from clnet.nn.activation import Activation
-from clnet.nn.augmentation import RandomCrop, RandomFlip, RandomTranslation
+from clnet.nn.augmentation import (
+    RandomCrop,
+    RandomElasticTransform,
+    RandomErasing,
+    RandomFlip,
+    RandomRotation,
+    RandomTranslation,
+)
 from clnet.nn.containers import Residual, Sequential
 from clnet.nn.dense import Dense
 from clnet.nn.dropout import Dropout, GaussianDropout, GaussianNoise, SpatialDropout2D
@@ -10,6 +17,7 @@ from clnet.nn.embedding import Embedding
 from clnet.nn.flatten import Flatten
 from clnet.nn.folding import fold_batch_norm
 from clnet.nn.layer import Layer
+from clnet.nn.mix_up import MixUp
 from clnet.nn.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm
 
 __all__ = [
@@ -24,9 +32,13 @@ __all__ = [
     "GroupNorm",
     "Layer",
     "LayerNorm",
+    "MixUp",
     "RMSNorm",
     "RandomCrop",
+    "RandomElasticTransform",
+    "RandomErasing",
     "RandomFlip",
+    "RandomRotation",
     "RandomTranslation",
     "Residual",
     "Sequential",

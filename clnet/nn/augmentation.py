@@ -7,12 +7,15 @@ Each sample of each step has a draw of its own, the same on every device. Outsid
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal, get_args
+
+import numpy as np
 
 from clnet import ops
 from clnet.errors import ArgumentError, ShapeError
 from clnet.nn.chance import Chance
-from clnet.tensor import Tensor
+from clnet.tensor import Tensor, tensor
 
 Flip = Literal["horizontal", "vertical", "horizontal_and_vertical"]
 
@@ -119,6 +122,84 @@ class RandomCrop(Augmentation):
 
     def __repr__(self) -> str:
         return f"RandomCrop({self.height}, {self.width}, padding={self.padding})"
+
+
+class RandomRotation(Augmentation):
+    """y is x turned about its middle by an angle of -degrees..degrees, bilinear, 0 where x does not reach."""
+
+    def __init__(self, degrees: float) -> None:
+        if not degrees >= 0:
+            raise ArgumentError(f"RandomRotation: degrees is {degrees}, wants 0 or more")
+        self.degrees = degrees
+
+    def change(self, x: Tensor, key: ops.Key) -> Tensor:
+        (drawn,) = _uniform(x, key, 1)
+        angle = (drawn * 2 - 1) * math.radians(self.degrees)
+        sine, cosine = ops.sin(angle), ops.cos(angle)
+        middles = [(extent - 1) / 2 for extent in x.shape[1:3]]
+        down, right = (place - middle for place, middle in zip(_grid(x), middles, strict=True))
+        rows = cosine * down + sine * right + middles[0]
+        return ops.sample(x, rows, cosine * right - sine * down + middles[1])
+
+    def __repr__(self) -> str:
+        return f"RandomRotation({self.degrees})"
+
+
+class RandomElasticTransform(Augmentation):
+    """y[p] = x[p + alpha d(p)], bilinear: d is noise of -1..1 for each pixel and axis under a Gaussian of width sigma.
+
+    alpha, sigma: in pixels; 34 and 4 bend handwriting as hands do (Simard, Steinkraus and Platt 2003).
+    """
+
+    def __init__(self, alpha: float = 34.0, sigma: float = 4.0) -> None:
+        if not (alpha >= 0 and sigma > 0):
+            raise ArgumentError(f"RandomElasticTransform: alpha={alpha}, sigma={sigma}; wants 0 or more, more than 0")
+        self.alpha = alpha
+        self.sigma = sigma
+
+    def change(self, x: Tensor, key: ops.Key) -> Tensor:
+        batch, height, width, _ = x.shape
+        noise: Any = ops.random_uniform((batch, 2, height, width), key=key, device=x.device)
+        across = ops.matmul(noise * 2 - 1, _gaussian(x, width, self.sigma))
+        bent = ops.matmul(_gaussian(x, height, self.sigma), across) * self.alpha
+        down, right = (ops.squeeze(each, 1) for each in ops.split(bent, 2, axis=1))
+        rows, columns = _grid(x)
+        return ops.sample(x, rows + down, columns + right)
+
+    def __repr__(self) -> str:
+        return f"RandomElasticTransform({self.alpha}, {self.sigma})"
+
+
+class RandomErasing(Augmentation):
+    """y is x with a window of height x width zeros around a pixel that is drawn: "cutout" (DeVries and Taylor 2017).
+
+    The window is square unless `width` is given; what of it lies outside the picture erases nothing.
+    """
+
+    def __init__(self, height: int, width: int | None = None) -> None:
+        if height < 1 or (width is not None and width < 1):
+            raise ArgumentError(f"RandomErasing: height={height}, width={width}; wants pixels, 1 or more")
+        self.height = height
+        self.width = width
+
+    def change(self, x: Tensor, key: ops.Key) -> Tensor:
+        sizes = self.height, self.height if self.width is None else self.width
+        middles = _integers(x, key, x.shape[1:3])
+        past = [place - (middle - size // 2) for place, middle, size in zip(_grid(x), middles, sizes, strict=True)]
+        rows, columns = ((each >= 0) & (each < size) for each, size in zip(past, sizes, strict=True))
+        return ops.where(ops.expand_dims(rows & columns, 3), 0, x)
+
+    def __repr__(self) -> str:
+        return f"RandomErasing({self.height}, {self.width})"
+
+
+def _gaussian(x: Tensor, extent: int, sigma: float) -> Tensor:
+    """The matrix that convolves `extent` numbers with a Gaussian of sum 1, cut off at 4 sigma; zeros around them."""
+    far = int(4 * sigma + 0.5)
+    total = float(np.exp(-0.5 * np.square(np.arange(-far, far + 1) / sigma)).sum())
+    away = np.abs(np.subtract.outer(np.arange(extent), np.arange(extent)))
+    weights = np.where(away <= far, np.exp(-0.5 * np.square(away / sigma)) / total, 0)
+    return tensor(weights.astype(np.float32), device=x.device)
 
 
 def _along(x: Tensor, extent: int, axis: int) -> Tensor:

@@ -207,6 +207,8 @@ sqrt = _unary("sqrt", "root({0})", lambda x, y, dy: [dy * 0.5 / y], fold=np.sqrt
 rsqrt = _unary("rsqrt", "1 / root({0})", lambda x, y, dy: [dy * -0.5 * y / x])
 tanh = _unary("tanh", "hyperbolic_tangent({0})", lambda x, y, dy: [dy * (1 - y * y)])
 erf = _unary("erf", "error_function({0})", lambda x, y, dy: [dy * 1.1283791670955126 * exp(-(x * x))])
+sin: Unary = _unary("sin", "sin({0})", lambda x, y, dy: [dy * cos(x)], libraries=())
+cos: Unary = _unary("cos", "cos({0})", lambda x, y, dy: [-dy * sin(x)], libraries=())
 abs = _unary("abs", "magnitude({0})", lambda x, y, dy: [dy * sign(x)])
 floor = _unary("floor", "round_down({0})", None)
 sign: Unary = _unary("sign", "({0} > 0) - ({0} < 0)", None, floating=False, libraries=())

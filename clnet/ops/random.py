@@ -16,11 +16,9 @@ from clnet.compiled import eager
 from clnet.errors import ArgumentError
 from clnet.graph import Emitter, Node, Pointwise, Spec
 from clnet.index import Index
-from clnet.ops.elementwise import Elementwise, convert, less, log, operands, sqrt, where
+from clnet.ops.elementwise import convert, cos, less, log, operands, sqrt, where
 from clnet.tensor import Tensor
 from clnet.trace import apply, as_node
-
-_cosine = Elementwise("cosine", "cos({0})", None, ())
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,7 @@ def random_normal(shape: int | Sequence[int], *, key: Key, device: Any = None) -
     """float32 of mean 0 and deviation 1. Source: Box and Muller (1958)."""
     radius = sqrt(log(1 - _draw("random_uniform", shape, key)) * -2.0)
     angle = _draw("random_uniform", shape, key.folded(0)) * (2 * math.pi)
-    normal: Tensor = radius * apply(_cosine, angle)
+    normal: Tensor = radius * cos(angle)
     return normal
 
 

@@ -12,7 +12,7 @@ from clnet.compiled import Compiled, compile, value_and_grad
 from clnet.device import Device
 from clnet.errors import ArgumentError, DivergenceError
 from clnet.graph import Spec
-from clnet.nn.layer import Layer, tree_map
+from clnet.nn.layer import Layer, fingerprint, tree_map
 from clnet.optim import Optimizer
 from clnet.plan import Plan
 from clnet.tensor import Tensor
@@ -31,8 +31,19 @@ class Steps:
     weights, optimizer and `meter`. Replaying it is all that the host does in an epoch.
     """
 
-    def __init__(self, net: Layer, objective: Objective | None, optimizer: Optimizer, device: Device) -> None:
+    def __init__(
+        self,
+        net: Layer,
+        objective: Objective | None,
+        optimizer: Optimizer,
+        device: Device,
+        *,
+        augmentation: Callable[..., Any] | None = None,
+        seed: int = 0,
+    ) -> None:
         self.net = net
+        self.augmentation = augmentation
+        self.seed = seed
         self.optimizer = optimizer
         self.meter = Meter(device)
         self.judge = Meter(device)
@@ -105,6 +116,10 @@ class Steps:
         variables = self.net.trainable_variables()
         if not variables:
             raise ArgumentError(f"fit: {self.net.name} has nothing to train: no variables, or all are frozen")
+        if self.augmentation is not None:
+            self.optimizer.build(variables)
+            key = ops.Key(self.seed, fingerprint("augmentation"), self.optimizer.variables()["step"])
+            x, y = self.augmentation(x, y, key=key)
 
         def objective() -> tuple[Tensor, Any]:
             predictions = self._call(x, training=True)

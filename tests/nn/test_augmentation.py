@@ -69,10 +69,62 @@ def test_crop(device, size, padding):
     np.testing.assert_array_equal(layer(clnet.tensor(x, device=device)).numpy(), middle)
 
 
+def bilinear(picture, rows, columns):
+    """picture at places between its pixels, zeros around it."""
+    wide = np.pad(picture.astype(np.float64), [(9, 9), (9, 9), (0, 0)])
+    rows, columns = np.clip(rows, -8, len(picture) + 7) + 9, np.clip(columns, -8, picture.shape[1] + 7) + 9
+    a, b = np.floor(rows).astype(int), np.floor(columns).astype(int)
+    s, t = (rows - a)[..., None], (columns - b)[..., None]
+    above = wide[a, b] * (1 - t) + wide[a, b + 1] * t
+    below = wide[a + 1, b] * (1 - t) + wide[a + 1, b + 1] * t
+    return above * (1 - s) + below * s
+
+
+def test_rotation(device):
+    x = pictures()
+    angles = (draws(6, 1, device)[:, 0].astype(np.float64) * 2 - 1) * np.radians(40)
+    i, j = np.mgrid[:7, :5] - np.array([3, 2]).reshape(2, 1, 1)
+    wanted = [
+        bilinear(p, np.cos(a) * i + np.sin(a) * j + 3, np.cos(a) * j - np.sin(a) * i + 2)
+        for p, a in zip(x, angles, strict=True)
+    ]
+    np.testing.assert_allclose(trained(nn.RandomRotation(40), x, device), wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("sigma", [0.8, 2.0])
+def test_elastic_transform(device, sigma):
+    x = pictures((3, 9, 12, 2))
+    key = ops.Key(3, fingerprint("0/0"), 0)
+    noise = ops.random_uniform((3, 2, 9, 12), key=key, device=device).numpy().astype(np.float64) * 2 - 1
+    far = int(4 * sigma + 0.5)
+    weights = np.exp(-0.5 * (np.arange(-far, far + 1) / sigma) ** 2)
+    weights /= weights.sum()
+
+    def blurred(field, axis):
+        return np.apply_along_axis(lambda row: np.convolve(row, weights, "full")[far : far + len(row)], axis, field)
+
+    moves = 7 * blurred(blurred(noise, 2), 3)
+    i, j = np.mgrid[:9, :12]
+    wanted = [bilinear(p, i + down, j + right) for p, (down, right) in zip(x, moves, strict=True)]
+    np.testing.assert_allclose(trained(nn.RandomElasticTransform(7, sigma), x, device), wanted, atol=2e-4)
+
+
+def test_erasing(device):
+    x = pictures()
+    middles = np.floor(draws(6, 2, device) * (7, 5)).astype(int)
+    wanted = x.copy()
+    for picture, (a, b) in zip(wanted, middles - (2, 1), strict=True):
+        picture[max(a, 0) : a + 4, max(b, 0) : b + 3] = 0
+    np.testing.assert_array_equal(trained(nn.RandomErasing(4, 3), x, device), wanted)
+
+
 MAKERS = {
     "translation": lambda: nn.RandomTranslation(1),
     "flip": nn.RandomFlip,
     "crop": lambda: nn.RandomCrop(7, 5, padding=1),
+    "rotation": lambda: nn.RandomRotation(30),
+    "elastic": lambda: nn.RandomElasticTransform(10, 2),
+    "erasing": lambda: nn.RandomErasing(3),
 }
 every_layer = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 
@@ -101,7 +153,7 @@ def test_each_step_and_each_seed_has_its_own_draws(device, make):
 
 def test_the_bits_are_those_of_every_device():
     x = pictures()
-    for make in MAKERS.values():
+    for make in (MAKERS[name] for name in ("translation", "flip", "crop", "erasing")):
         found = [trained(make(), x, device) for device in clnet.devices()]
         for other in found[1:]:
             np.testing.assert_array_equal(other, found[0])
@@ -131,6 +183,12 @@ def test_bad_input(device):
         nn.RandomCrop(0, 1)
     with pytest.raises(ArgumentError, match="RandomTranslation: height=-1"):
         nn.RandomTranslation(-1)
+    with pytest.raises(ArgumentError, match="RandomRotation: degrees is -1"):
+        nn.RandomRotation(-1)
+    with pytest.raises(ArgumentError, match=r"RandomElasticTransform: alpha=34\.0, sigma=0"):
+        nn.RandomElasticTransform(sigma=0)
+    with pytest.raises(ArgumentError, match="RandomErasing: height=0"):
+        nn.RandomErasing(0)
     with pytest.raises(ShapeError, match=r"sample: pictures have shape \(3, 4\)"):
         ops.sample(row, clnet.tensor([0], device=device), clnet.tensor([0], device=device))
     place = clnet.tensor(np.zeros((4, 1, 1), np.int32), device=device)
