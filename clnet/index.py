@@ -51,6 +51,16 @@ class Shifted(Expr):
     step: int
 
 
+@dataclass(frozen=True, slots=True)
+class Sum(Expr):
+    """a * left + b * right: where an element of a window lies, from the window's place and the one inside it."""
+
+    left: Expr
+    a: int
+    right: Expr
+    b: int
+
+
 Index = tuple[Expr, ...]
 ZERO = Var("0", 1)
 
@@ -74,12 +84,14 @@ def flatten(index: Sequence[Expr], extents: Sequence[int]) -> Expr:
 
 
 def _join(left: tuple[Expr, int], right: tuple[Expr, int]) -> tuple[Expr, int] | None:
-    """Two neighbouring parts of one variable as one part, or as the variable itself."""
-    (a, _), (b, _) = left, right
+    """Two neighbouring parts of one variable as one part, or the variable itself; the array may be wider than those."""
+    (a, above), (b, wide) = left, right
     if not (isinstance(a, Part) and isinstance(b, Part) and a.whole == b.whole and a.divisor == b.divisor * b.extent):
         return None
+    if b.extent != wide:
+        return None
     extent = a.extent * b.extent
-    return (a.whole if extent == a.whole.extent else Part(a.whole, b.divisor, extent)), extent
+    return (a.whole if extent == a.whole.extent else Part(a.whole, b.divisor, extent)), above * wide
 
 
 def unflatten(position: Expr, extents: Sequence[int]) -> Index:
@@ -132,6 +144,8 @@ def is_split(expr: Expr) -> bool:
         return any(is_split(part) for part in expr.parts)
     if isinstance(expr, Shifted):
         return is_split(expr.inner)
+    if isinstance(expr, Sum):
+        return is_split(expr.left) or is_split(expr.right)
     return isinstance(expr, Part) or (isinstance(expr, Var) and "/" in expr.name)
 
 
@@ -143,6 +157,9 @@ def code(expr: Expr, size: Callable[[int], str]) -> str:
         inner = code(expr.inner, size)
         scaled = inner if expr.step == 1 else f"{size(expr.step)} * {inner}"
         return f"({size(expr.start)} + {scaled})" if expr.start else f"({scaled})"
+    if isinstance(expr, Sum):
+        terms = [(code(expr.left, size), expr.a), (code(expr.right, size), expr.b)]
+        return f"({' + '.join(text if factor == 1 else f'{size(factor)} * {text}' for text, factor in terms)})"
     if isinstance(expr, Part):
         quotient = expr.whole.name if expr.divisor == 1 else f"{expr.whole.name} / {size(expr.divisor)}"
         leading = expr.divisor * expr.extent == expr.whole.extent

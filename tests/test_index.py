@@ -47,6 +47,17 @@ def test_flattening_what_was_unflattened_needs_no_division(shape: list[int]) -> 
     assert not is_split(flat)
 
 
+@given(SHAPES, st.data())
+def test_a_part_of_an_array_keeps_its_distances(shape: list[int], data: st.DataObject) -> None:
+    """The first elements along each axis, as a slice reads them, in a loop over all of them."""
+    wide = [extent + data.draw(st.integers(0, 2)) for extent in shape]
+    total = math.prod(shape)
+    place = data.draw(st.integers(0, total - 1))
+    at = np.unravel_index(place, shape) if shape else ()
+    wanted = int(np.ravel_multi_index(at, wide)) if shape else 0
+    assert evaluate(flatten(unflatten(Var("row", total), shape), wide), {"row": place}) == wanted
+
+
 @given(st.permutations([2, 3, 4, 1, 5]), st.data())
 def test_reshape_finds_the_same_element(shape: list[int], data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.sets(st.integers(1, 4))))

@@ -4,9 +4,9 @@ There is no backward in NumPy: who checks gradients differences `reference` cent
 the comparison of runtimes all walk this table.
 """
 
-from clnet.cases import elementwise, products, reductions, shapes
+from clnet.cases import elementwise, pictures, products, reductions, shapes
 from clnet.cases.case import Case, tolerance
 
 __all__ = ["CASES", "Case", "tolerance"]
 
-CASES: tuple[Case, ...] = (*elementwise.rows(), *reductions.rows(), *products.rows(), *shapes.rows())
+CASES: tuple[Case, ...] = (*elementwise.rows(), *reductions.rows(), *products.rows(), *shapes.rows(), *pictures.rows())

@@ -11,6 +11,7 @@ from clnet.nn.augmentation import (
     RandomTranslation,
 )
 from clnet.nn.containers import Residual, Sequential
+from clnet.nn.convolution import Conv1D, Conv2D, Conv2DTranspose, DepthwiseConv2D, SeparableConv2D
 from clnet.nn.dense import Dense
 from clnet.nn.dropout import Dropout, GaussianDropout, GaussianNoise, SpatialDropout2D
 from clnet.nn.embedding import Embedding
@@ -19,19 +20,46 @@ from clnet.nn.folding import fold_batch_norm
 from clnet.nn.layer import Layer
 from clnet.nn.mix_up import MixUp
 from clnet.nn.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm
+from clnet.nn.pooling import (
+    AvgPool1D,
+    AvgPool2D,
+    GlobalAvgPool1D,
+    GlobalAvgPool2D,
+    GlobalMaxPool1D,
+    GlobalMaxPool2D,
+    L2Pool1D,
+    L2Pool2D,
+    MaxPool1D,
+    MaxPool2D,
+    UpSample2D,
+)
 
 __all__ = [
     "Activation",
+    "AvgPool1D",
+    "AvgPool2D",
     "BatchNorm",
+    "Conv1D",
+    "Conv2D",
+    "Conv2DTranspose",
     "Dense",
+    "DepthwiseConv2D",
     "Dropout",
     "Embedding",
     "Flatten",
     "GaussianDropout",
     "GaussianNoise",
+    "GlobalAvgPool1D",
+    "GlobalAvgPool2D",
+    "GlobalMaxPool1D",
+    "GlobalMaxPool2D",
     "GroupNorm",
+    "L2Pool1D",
+    "L2Pool2D",
     "Layer",
     "LayerNorm",
+    "MaxPool1D",
+    "MaxPool2D",
     "MixUp",
     "RMSNorm",
     "RandomCrop",
@@ -41,8 +69,10 @@ __all__ = [
     "RandomRotation",
     "RandomTranslation",
     "Residual",
+    "SeparableConv2D",
     "Sequential",
     "SpatialDropout2D",
+    "UpSample2D",
     "fold_batch_norm",
     "initializers",
 ]

@@ -3,6 +3,7 @@
 from typing import Any
 
 from clnet.ops.activation import elu, gelu, hard_sigmoid, leaky_relu, mish, relu, selu, sigmoid, silu, softplus
+from clnet.ops.convolution import convolution, transposed_convolution
 from clnet.ops.elementwise import (
     abs,
     add,
@@ -42,6 +43,7 @@ from clnet.ops.elementwise import (
     where,
 )
 from clnet.ops.indexing import arange, dynamic_slice, gather, one_hot
+from clnet.ops.pooling import average_pool, l2_pool, max_pool
 from clnet.ops.product import matmul
 from clnet.ops.random import Key, dropout, permutation, random_normal, random_uniform
 from clnet.ops.reduction import argmax, max, mean, min, prod, sum
@@ -62,6 +64,8 @@ from clnet.ops.shape import (
     zeros,
 )
 from clnet.ops.softmax import log_softmax, logsumexp, softmax
+from clnet.ops.upsampling import upsample
+from clnet.ops.windows import windows
 from clnet.tensor import Tensor
 
 __all__ = [
@@ -70,10 +74,12 @@ __all__ = [
     "add",
     "arange",
     "argmax",
+    "average_pool",
     "broadcast_to",
     "cast",
     "clip",
     "concatenate",
+    "convolution",
     "cos",
     "divide",
     "dropout",
@@ -93,6 +99,7 @@ __all__ = [
     "greater_equal",
     "hard_sigmoid",
     "isnan",
+    "l2_pool",
     "leaky_relu",
     "less",
     "less_equal",
@@ -105,6 +112,7 @@ __all__ = [
     "logsumexp",
     "matmul",
     "max",
+    "max_pool",
     "maximum",
     "mean",
     "min",
@@ -142,7 +150,10 @@ __all__ = [
     "sum",
     "tanh",
     "transpose",
+    "transposed_convolution",
+    "upsample",
     "where",
+    "windows",
     "zeros",
 ]
 
