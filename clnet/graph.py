@@ -88,6 +88,27 @@ class Pointwise(Op):
         raise NotImplementedError
 
 
+@dataclass(frozen=True)
+class Inline(Pointwise):
+    """An op that is computed again wherever its result is read, instead of being stored."""
+
+    op: Pointwise
+    inline = True
+
+    @property
+    def name(self) -> str:
+        return self.op.name
+
+    def infer(self, *inputs: Spec) -> Spec:
+        return self.op.infer(*inputs)
+
+    def emit(self, node: Node, index: Index, emitter: Emitter) -> str:
+        return self.op.emit(node, index, emitter)
+
+    def gradient(self, node: Node, dy: Tensor) -> Sequence[Tensor | None]:
+        return self.op.gradient(node, dy)
+
+
 class View(Pointwise):
     """The same elements in the same order under another shape: shares its input's memory."""
 

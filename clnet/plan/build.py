@@ -16,6 +16,7 @@ from clnet.kernels import Launch
 from clnet.lowering import WORKSPACE, Lowering, Target
 from clnet.plan import epilogues, maps, reductions, runs
 from clnet.plan.fusion import Group, base, fuse, stored_nodes
+from clnet.plan.inlining import inline
 from clnet.plan.memory import Lifetime, assign
 from clnet.plan.plan import Memory, Plan, Result, Step
 from clnet.plan.schedule import schedule
@@ -46,6 +47,7 @@ def build(
     runs.cut(topological(stored), gpu)
     order = topological(stored)
     forced = stored_nodes(order, stored)
+    inline(order, forced)
     found = schedule(fuse(order, forced), order, assignments, forced)
     fresh = dict.fromkeys(id(base(node)) for node in outputs if not isinstance(base(node).op, Input | Held))
     numbers = {ident: number for number, ident in enumerate(fresh)}

@@ -18,6 +18,7 @@ from clnet.index import Index, Var, reshape
 
 # A reduction takes in neighbours only where it still leaves work for every core, or there is little to share.
 SMALL, LANES = 1 << 14, 16
+LITTLE = 1 << 10  # elements that take less time than their launch
 
 
 @dataclass(eq=False)
@@ -244,7 +245,8 @@ def _place(node: Node, groups: list[Group], home: dict[int, Group], demands: Dem
     near = _candidates(sources, groups, home)
     if isinstance(op, Reduction):
         shape = node.inputs[0].shape
-        for group in near:
+        beside = [group for group in groups if group.axes is not None and _is_beside(group, sources)]
+        for group in [*near, *beside]:
             if _can_reduce(group, node) and _fits(group, node, home, demands):
                 group.axes, group.parts = op.axes, op.parts
                 return group
@@ -252,12 +254,16 @@ def _place(node: Node, groups: list[Group], home: dict[int, Group], demands: Dem
     for group in near:
         if _fits(group, node, home, demands):
             return group
-    for group in groups:  # side by side: scalars, and maps that read the same memory
-        related = count(node.shape) == 1 or any(id(source) in group.sources for source in sources)
+    for group in groups:
         is_map = group.axes is None and group.anchor is None
-        if related and is_map and group.shape == node.shape and _fits(group, node, home, demands):
+        if is_map and group.shape == node.shape and _is_beside(group, sources) and _fits(group, node, home, demands):
             return group
     return Group(node.shape)
+
+
+def _is_beside(group: Group, sources: Sequence[Node]) -> bool:
+    """Whether a group should take in a node that reads `sources`: the same memory, or so little that it is a launch."""
+    return count(group.shape) <= LITTLE or any(id(source) in group.sources for source in sources)
 
 
 def _candidates(sources: Sequence[Node], groups: list[Group], home: dict[int, Group]) -> list[Group]:

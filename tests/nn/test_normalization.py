@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import clnet
-from clnet import Model, nn, ops, optim
+from clnet import Model, losses, nn, ops, optim
 from clnet.errors import ArgumentError, ShapeError
 
 STEP = 1e-6
@@ -129,6 +129,27 @@ def test_second_derivatives_see_through_the_shift(device):
 
         wanted = (gradient(x + 1e-5 * v) - gradient(x - 1e-5 * v)) / 2e-5
         np.testing.assert_allclose(got.numpy(), wanted, rtol=1e-4, atol=1e-6 * np.abs(wanted).max())
+
+
+def test_a_step_walks_the_memory_once_for_statistics_and_once_for_gradients(device):
+    """Forward: product, sums, normalization; backward: product, sums, normalization, two products."""
+    net = nn.Sequential(nn.Dense(16), nn.BatchNorm(), nn.Activation("relu"), nn.Dense(3))
+    net.build((8192, 4), device=device)
+
+    def step(x, y):
+        loss = clnet.value_and_grad(lambda: losses.quadratic(net(x, training=True), y), wrt=net.trainable_variables())
+        optim.SGD(0.1).apply(loss()[1])
+
+    plan = clnet.compile(step, device=device).plan(data((8192, 4)), data((8192, 3)))
+    large = [each.ops for each in plan.steps if np.prod(each.shape) == 8192 * 16]
+    assert large == [
+        "matmul add",
+        "subtract sum sum",
+        "multiply add relu",
+        "matmul relu_backward multiply",
+        "sum sum",
+        "add multiply multiply add sum",  # the last is the gradient of the bias
+    ]
 
 
 def test_far_from_zero_and_constant_channels(device):
