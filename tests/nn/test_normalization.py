@@ -237,6 +237,20 @@ def test_folding_gives_the_same_outputs(device, options):
     assert len(net.layers) == 6
     assert net.layers[1].bias is None
     np.testing.assert_allclose(Model(folded, device=device).predict(x), model.predict(x), rtol=1e-4, atol=1e-5)
+
+
+def test_folding_into_convolutions(device):
+    net = nn.Sequential(
+        *(nn.Conv2D(4, 3, padding="same", use_bias=False), nn.BatchNorm(momentum=0.5), nn.Activation("relu")),
+        *(nn.DepthwiseConv2D(3), nn.BatchNorm(momentum=0.5)),
+        *(nn.Conv2DTranspose(4, 3), nn.BatchNorm(momentum=0.5)),
+    )
+    x = clnet.tensor(data((3, 6, 5, 2)), device=device)
+    clnet.compile(lambda x: net(x, training=True), device=device)(x)
+    folded = nn.fold_batch_norm(net)
+    kinds = [type(layer).__name__ for layer in folded.layers]
+    assert kinds[:3] == ["Conv2D", "Activation", "DepthwiseConv2D"]
+    np.testing.assert_allclose(folded(x).numpy(), net(x).numpy(), rtol=1e-4, atol=1e-5)
     plain = nn.Sequential(nn.Dense(2))
     plain.build((None, 3), device=device)
     assert nn.fold_batch_norm(plain) is plain
