@@ -4,9 +4,16 @@ There is no backward in NumPy: who checks gradients differences `reference` cent
 the comparison of runtimes all walk this table.
 """
 
-from clnet.cases import elementwise, pictures, products, reductions, shapes
+from clnet.cases import elementwise, pictures, products, recurrent, reductions, shapes
 from clnet.cases.case import Case, tolerance
 
 __all__ = ["CASES", "Case", "tolerance"]
 
-CASES: tuple[Case, ...] = (*elementwise.rows(), *reductions.rows(), *products.rows(), *shapes.rows(), *pictures.rows())
+CASES: tuple[Case, ...] = (
+    *elementwise.rows(),
+    *reductions.rows(),
+    *products.rows(),
+    *shapes.rows(),
+    *pictures.rows(),
+    *recurrent.rows(),
+)

@@ -10,6 +10,7 @@ import numpy as np
 
 from clnet.device import Device
 from clnet.lowering import Epilogue
+from clnet.tensor import Tensor
 
 DOUBLE = "#pragma OPENCL EXTENSION cl_khr_fp64 : enable\n"
 
@@ -55,9 +56,9 @@ class Registers:
     size: int
 
     @classmethod
-    def of(cls, device: Device, problem: Problem) -> Registers:
+    def of(cls, device: Device, like: Problem | Tensor) -> Registers:
         size = max(16, 4 * device.facts.vector_width)  # bytes; a simulator claims vectors of one float
-        return cls(16 if size == 32 else 32, size // problem.dtype.itemsize, problem.dtype.itemsize)
+        return cls(16 if size == 32 else 32, size // like.dtype.itemsize, like.dtype.itemsize)
 
     @property
     def parameters(self) -> dict[str, int | str]:

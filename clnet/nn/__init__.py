@@ -33,12 +33,16 @@ from clnet.nn.pooling import (
     MaxPool2D,
     UpSample2D,
 )
+from clnet.nn.recurrent import GRU, LSTM, Bidirectional, SimpleRNN, TimeDistributed
 
 __all__ = [
+    "GRU",
+    "LSTM",
     "Activation",
     "AvgPool1D",
     "AvgPool2D",
     "BatchNorm",
+    "Bidirectional",
     "Conv1D",
     "Conv2D",
     "Conv2DTranspose",
@@ -71,7 +75,9 @@ __all__ = [
     "Residual",
     "SeparableConv2D",
     "Sequential",
+    "SimpleRNN",
     "SpatialDropout2D",
+    "TimeDistributed",
     "UpSample2D",
     "fold_batch_norm",
     "initializers",

@@ -106,6 +106,14 @@ class Constant:
         return np.full(shape, self.value)
 
 
+@dataclass(frozen=True)
+class ForgetBias:
+    """1 for the forget gate of an LSTM, the second quarter, else 0: it begins by remembering (Gers et al. 2000)."""
+
+    def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        return np.repeat([0.0, 1.0, 0.0, 0.0], shape[-1] // 4)
+
+
 _NAMED: Mapping[str, Initializer] = MappingProxyType(
     {
         "glorot_normal": VarianceScaling(1.0, "fan_avg", "normal"),

@@ -46,6 +46,7 @@ from clnet.ops.indexing import arange, dynamic_slice, gather, one_hot
 from clnet.ops.pooling import average_pool, l2_pool, max_pool
 from clnet.ops.product import matmul
 from clnet.ops.random import Key, dropout, permutation, random_normal, random_uniform
+from clnet.ops.recurrent import gru, lstm, simple_rnn
 from clnet.ops.reduction import argmax, max, mean, min, prod, sum
 from clnet.ops.sample import sample
 from clnet.ops.shape import (
@@ -97,6 +98,7 @@ __all__ = [
     "getitem",
     "greater",
     "greater_equal",
+    "gru",
     "hard_sigmoid",
     "isnan",
     "l2_pool",
@@ -110,6 +112,7 @@ __all__ = [
     "logical_not",
     "logical_or",
     "logsumexp",
+    "lstm",
     "matmul",
     "max",
     "max_pool",
@@ -137,6 +140,7 @@ __all__ = [
     "sigmoid",
     "sign",
     "silu",
+    "simple_rnn",
     "sin",
     "slice",
     "softmax",
