@@ -69,21 +69,17 @@
 WIDE static inline void pack_b(T *restrict panel, __global const T *restrict bs, const int n, const int k,
                                const int k0, const int depth, const int column0, const int last) {
 #if TRANSPOSE_B
-    if (k < WIDTH) {
-        for (int j = 0; j < MIN(NR, n - column0); j++)
-            for (int kk = 0; kk < depth; kk++) panel[kk * NR + j] = bs[(size_t)(column0 + j) * k + k0 + kk];
+    const int columns = MIN(NR, n - column0);
+    bs += (size_t)column0 * k + k0;
+    if (MIN(columns, k) < SQUARE) {
+        for (int j = 0; j < columns; j++)
+            for (int kk = 0; kk < depth; kk++) panel[kk * NR + j] = bs[(size_t)j * k + kk];
         return;
     }
-    for (int v = 0; v < NV; v++)
-        for (int kk = 0; kk < depth; kk += WIDTH) {
-            const int from = MIN(kk, depth - WIDTH);
-            vector rows[WIDTH];
-            #pragma unroll
-            for (int i = 0; i < WIDTH; i++)
-                rows[i] = LOAD_GLOBAL(bs + (size_t)MIN(column0 + COLUMN(v) + i, n - 1) * k + k0 + from);
-            transpose(rows);
-            #pragma unroll
-            for (int i = 0; i < WIDTH; i++) STORE(panel + (from + i) * NR + COLUMN(v), rows[i]);
+    for (int j = 0; j < columns; j += SQUARE)
+        for (int kk = 0; kk < depth; kk += SQUARE) {
+            const int column = MIN(j, columns - SQUARE), from = MIN(kk, depth - SQUARE);
+            copy_transposed(panel + from * NR + column, NR, bs + (size_t)column * k + from, k);
         }
 #else
     bs += (size_t)k0 * n + column0;

@@ -276,16 +276,21 @@ OCLGRIND = Path("/usr/lib/oclgrind/liboclgrind-rt-icd.so")  # Debian's package o
 SILENT = """
 import sys
 sys.path.insert(0, "tests")
-from test_gemm import FORMS, LAYOUTS, check, problem, product, runs
+from test_gemm import FORMS, LAYOUTS, Registers, check, problem, product, runs
 import clnet
 
+SIZES = [(1, 1, 1), (1, 37, 13), (9, 1, 13), (5, 7, 6), (4, 9, 3), (6, 13, 19), (5, 11, 0), (4, 9, 300)]
 device = clnet.device("oclgrind")
-for form in [*FORMS, "gpu-64x64", None]:
-    for layout in LAYOUTS:
-        for size in [(1, 1, 1), (1, 37, 13), (9, 1, 13), (5, 7, 6), (4, 9, 3), (6, 13, 19), (5, 11, 0), (4, 9, 300)]:
-            asked = problem(*size, layout)
-            if form is None or runs(device, asked, form):
-                check(product(device, asked, form), asked)
+def try_all(forms):
+    for form in forms:
+        for layout in LAYOUTS:
+            for size in SIZES:
+                asked = problem(*size, layout)
+                if form is None or runs(device, asked, form):
+                    check(product(device, asked, form), asked)
+try_all([*FORMS, "gpu-64x64", None])
+Registers.of = classmethod(lambda cls, device, problem: cls(16, 32 // problem.dtype.itemsize, problem.dtype.itemsize))
+try_all(["cpu-3x2-packed", "cpu-3x2-packed-swapped", None])  # B transposed in squares of eight
 print("all right")
 """
 

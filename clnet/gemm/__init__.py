@@ -8,7 +8,7 @@ from clnet.device import Device
 from clnet.errors import ArgumentError
 from clnet.gemm import cpu, gpu, reikna, selection, vector
 from clnet.gemm.problem import Problem, Registers, store
-from clnet.gemm.selection import forms, select, serial_is_faster
+from clnet.gemm.selection import forms, select, serial_is_faster, work
 from clnet.lowering import Epilogue, Lowering
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "select",
     "serial_is_faster",
     "store",
+    "work",
 ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
-from math import ceil, log2
+from math import ceil
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from clnet.lowering import Epilogue, Lowering
 BLOCK = 256  # steps of k, and rows of C, that a work-group packs for: a panel of 3 AVX-512 vectors is 48 KB
 SIDE_BY_SIDE = 4  # panels for which a group packs A once: one gives 69, four 90 GFLOP/s at 2048 cubed, A transposed
 ROWS, VECTORS = 10, 8  # the largest tile's sides: more rows than that, and their addresses leave the registers
+LATE = 60_000  # cycles after the first core that the others begin: they have to be woken for each launch
 NAME = re.compile(r"cpu-(\d+)x(\d+)(-packed)?(-swapped)?")
 
 
@@ -102,25 +103,27 @@ def cost(form: Form, problem: Problem, registers: Registers, units: int) -> floa
     rows, vectors, k, width = form.rows, form.vectors, seen.k, registers.width
     step = max(rows * vectors, rows + vectors) + 0.3 * vectors
     if grid.columns > 1:  # A comes once for each panel
-        step += 0.2 * rows
+        step += 0.15 * rows
     if not grid.pack_b:  # B comes again for each row of tiles, slowly where its own rows are pages apart
         pages = seen.n * registers.size / 4096
         again = 1.2 if pages >= 1 and k > BLOCK else min(0.5, 0.15 + pages / 3)
         step += vectors * again * (1 - 1 / grid.rows)
     if seen.transpose_a and not grid.pack_a and k >= BLOCK and seen.m * registers.size >= 3072:
         step += 0.6 * rows  # A's columns too
-    finish = rows * vectors * (1.5 * width if form.swapped else 4)
+    finish = rows * vectors * (2.5 * width if form.swapped else 4)
     work = grid.rows * grid.columns * (k * step + finish + 60)
     down, across = grid.groups
     if grid.pack_b:
-        each = (2 + log2(width)) * 1.3 if seen.transpose_b else 1.5 if seen.n >= width else width
+        each = 8 if seen.transpose_b else 1.5 if seen.n >= width else width
         work += down * k * ceil(seen.n / width) * each
     if grid.pack_a:
-        work += across * k * ceil(seen.m / width) * 3
-    groups = down * across * seen.batch
+        work += across * k * ceil(seen.m / width) * 5
     group = work / (down * across) + 100
-    late = group / 2 if units > 1 else 0  # who wakes last finds less to do, the smaller the groups
-    return group * ceil(groups / units) + late
+    alone = group * down * across * seen.batch
+    if units == 1:
+        return alone
+    together = (alone + (units - 1) * LATE) / units + group  # who comes last finds less to do, the smaller the groups
+    return max(group, min(alone, together))
 
 
 def cover(form: Form, seen: Problem, registers: Registers, units: int) -> Grid:

@@ -30,6 +30,16 @@ def serial_is_faster(problem: Problem) -> bool:
     return problem.batch * problem.m * problem.n * problem.k < SERIAL
 
 
+def work(device: Device, problem: Problem) -> float:
+    """How many multiply-adds a core would do at its full rate in the time that the product takes it."""
+    registers = Registers.of(device, problem)
+    if device.kind == "gpu" or 0 in (problem.batch, problem.m, problem.n):
+        return problem.batch * problem.m * problem.n * problem.k
+    if vector.suits(problem, registers):
+        return vector.SLOWER * problem.batch * problem.m * problem.n * problem.k
+    return registers.width * cpu.cost(cpu.forms(device, problem, 1)[0], problem, registers, 1)
+
+
 def forms(device: Device, problem: Problem, *, units: int | None = None) -> list[str]:
     """Names of the own forms made for this kind of device that can run the problem, the likely best first.
 

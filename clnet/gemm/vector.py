@@ -16,6 +16,7 @@ NAME = "cpu-vector"
 # Registers of the result that a work-group computes: few where rows of B lie along k, because many groups share better;
 # 512 bytes of each row where those lie along n, 256 take 82 instead of 62 us.
 ALONG_K, ALONG_N = 2, 8
+SLOWER = 3  # than at full rate: each element of the matrix is read for one multiply-add, 58 us for 1024 x 1024
 
 
 def suits(problem: Problem, registers: Registers) -> bool:

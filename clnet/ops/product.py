@@ -49,8 +49,7 @@ class MatMul(Routine):
         )
 
     def multiply_adds(self, node: Node) -> float:
-        problem = self.problem(node)
-        return problem.batch * problem.m * problem.n * problem.k
+        return gemm.work(node.device, self.problem(node))
 
     def lower(self, node: Node, operands: Sequence[Hashable], epilogue: Epilogue, target: Target) -> Lowering:
         form = target.gemm if target.gemm != "auto" else "gpu" if target.gpu and target.device.kind == "cpu" else None

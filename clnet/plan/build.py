@@ -23,10 +23,10 @@ from clnet.plan.schedule import schedule
 from clnet.plan.source import Places, program
 from clnet.tensor import Tensor
 
-# Microseconds that a launch takes on all cores, which have to be woken and joined, and on the calling thread; and what
-# one core does in a microsecond: multiply-adds of a routine, statements of other kernels. From steps of 784-30-10 and
-# 784-100-10 on both queues: 45 and 76 us on one core, 80 and 107 on two.
-WAKE, CALL, MULTIPLY_ADDS, STATEMENTS = 7.0, 1.3, 50_000.0, 20_000.0
+# Microseconds that a launch takes on all cores, and on the calling thread; those after which the other cores begin, as
+# they have to be woken; and what one core does in one: multiply-adds of a routine, statements of other kernels.
+# From products on both queues: 9 us alone, 12 together; 25 and 32; 35 and 34; 40 and 34; 88 and 67.
+WAKE, CALL, LATE, MULTIPLY_ADDS, STATEMENTS = 7.0, 1.3, 24.0, 59_000.0, 20_000.0
 
 
 @dataclass(frozen=True)
@@ -136,17 +136,18 @@ def _queue(groups: Sequence[Group], device: Device) -> cl.CommandQueue:
         return device.queue
     work = [_work(group) for group in groups]
     alone = sum(CALL + each for each in work)
-    together = sum(WAKE + each / device.facts.units for each in work)
+    others = device.facts.units - 1
+    together = sum(WAKE + min(each, (each + others * LATE) / (1 + others)) for each in work)
     return device.serial_queue if alone < together else device.queue
 
 
 def _work(group: Group) -> float:
     """Microseconds of one core, roughly."""
-    statements = count(group.shape) * (len(group.nodes) + len(group.outputs)) / STATEMENTS
     if group.anchor is None:
-        return statements
+        return count(group.shape) * (len(group.nodes) + len(group.outputs)) / STATEMENTS
     assert isinstance(group.anchor.op, Routine)
-    return statements + group.anchor.op.multiply_adds(group.anchor) / MULTIPLY_ADDS
+    epilogue = count(group.shape) * (len(group.nodes) - 1) / STATEMENTS
+    return epilogue + group.anchor.op.multiply_adds(group.anchor) / MULTIPLY_ADDS
 
 
 def _ops(group: Group) -> str:
