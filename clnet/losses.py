@@ -10,11 +10,15 @@ as any function of the user's of the same form, or configured: `functools.partia
     before the sigmoid        labels, 0, 1 or probabilities       sigmoid_cross_entropy (the sum over outputs)
     before the softmax        labels or probabilities             softmax_cross_entropy
     any activation            labels or values                    quadratic (half the sum over outputs)
+    probabilities             labels or probabilities             kl_divergence
+    values                    -1 and 1, or 0 and 1                hinge, squared_hinge
+    values                    labels or one-hot rows              categorical_hinge
+    values                    values                              cosine_similarity (its negative)
 
 Labels are integers (batch,) that index the last axis of the predictions. Nielsen's cross-entropy (Neural Networks and
 Deep Learning, equation 63) is `sigmoid_cross_entropy` on a last layer without activation: it computes sigmoid and
 logarithm together, exact where a saturated sigmoid has no gradient left. Shapes must agree; (n,) against (n, 1) is a
-`ShapeError`, never a broadcast. Penalties on weights (L1, L2) belong to the optimizer and are not part of the loss.
+`ShapeError`, never a broadcast. A `Model` adds what its layers' regularizers say (`Layer.penalty`).
 """
 
 from __future__ import annotations
@@ -31,13 +35,18 @@ from clnet.tensor import Tensor
 
 __all__ = [
     "binary_cross_entropy",
+    "categorical_hinge",
+    "cosine_similarity",
+    "hinge",
     "huber",
+    "kl_divergence",
     "loss",
     "mean_absolute_error",
     "mean_squared_error",
     "quadratic",
     "sigmoid_cross_entropy",
     "softmax_cross_entropy",
+    "squared_hinge",
 ]
 
 Loss: TypeAlias = Callable[..., Tensor]
@@ -49,6 +58,11 @@ LossName = Literal[
     "binary_cross_entropy",
     "sigmoid_cross_entropy",
     "softmax_cross_entropy",
+    "kl_divergence",
+    "hinge",
+    "squared_hinge",
+    "categorical_hinge",
+    "cosine_similarity",
 ]
 EPSILON = 1e-7  # Keras's: probabilities are kept this far from 0 and 1
 
@@ -124,6 +138,39 @@ def softmax_cross_entropy(
     return _mean(rows, weights)
 
 
+def kl_divergence(predictions: Tensor, targets: Tensor, *, weights: Tensor | None = None) -> Tensor:
+    """Sum over classes of t log(t / p), mean over samples: both are distributions, kept in [1e-7, 1], as in Keras."""
+    t = ops.clip(_one_hot(predictions, targets, "kl_divergence"), EPSILON, 1.0)
+    p = ops.clip(predictions, EPSILON, 1.0)
+    return _total(t * ops.log(t / p), weights, _rows(predictions))
+
+
+def hinge(predictions: Tensor, targets: Tensor, *, weights: Tensor | None = None) -> Tensor:
+    """Mean of max(1 - t y, 0), t of -1 and 1; targets at or below 0 are -1, so that 0 and 1 will do."""
+    return _mean(_margin(predictions, targets, "hinge"), weights)
+
+
+def squared_hinge(predictions: Tensor, targets: Tensor, *, weights: Tensor | None = None) -> Tensor:
+    """Mean of max(1 - t y, 0) squared, t of -1 and 1; targets at or below 0 are -1, so that 0 and 1 will do."""
+    return _mean(ops.square(_margin(predictions, targets, "squared_hinge")), weights)
+
+
+def categorical_hinge(predictions: Tensor, targets: Tensor, *, weights: Tensor | None = None) -> Tensor:
+    """max(1 + the largest of the other classes' y - that of the label, 0), mean over samples; as in Keras."""
+    t = _one_hot(predictions, targets, "categorical_hinge")
+    label = ops.sum(t * predictions, axis=-1)
+    others = ops.max((1 - t) * predictions, axis=-1)
+    return _mean(ops.relu(others - label + 1), weights)
+
+
+def cosine_similarity(predictions: Tensor, targets: Tensor, *, weights: Tensor | None = None) -> Tensor:
+    """-t.y / (|t| |y|) along the last axis, mean over samples: -1 for one direction, 0 for right angles."""
+    targets = _values(predictions, targets, "cosine_similarity")
+    lengths = ops.sum(ops.square(targets), axis=-1) * ops.sum(ops.square(predictions), axis=-1)
+    product = ops.sum(targets * predictions, axis=-1)
+    return _mean(-product * ops.rsqrt(ops.maximum(lengths, EPSILON**2)), weights)
+
+
 def loss(choice: LossName | Loss) -> Loss:
     """The loss that a name stands for; a callable is itself."""
     if isinstance(choice, str) and choice in get_args(LossName):
@@ -146,6 +193,12 @@ def _values(predictions: Tensor, targets: Tensor, who: str) -> Tensor:
     if targets.shape != predictions.shape:
         raise ShapeError(f"{who}: predictions have shape {predictions.shape}, targets {targets.shape}; want one shape")
     return ops.cast(targets, predictions.dtype)
+
+
+def _margin(predictions: Tensor, targets: Tensor, who: str) -> Tensor:
+    """max(1 - t y, 0), t of -1 and 1."""
+    sign = ops.where(_values(predictions, targets, who) > 0, 1.0, -1.0)
+    return ops.relu(1 - ops.cast(sign, predictions.dtype) * predictions)
 
 
 def _one_hot(predictions: Tensor, targets: Tensor, who: str) -> Tensor:

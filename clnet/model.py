@@ -17,7 +17,7 @@ from clnet.errors import ArgumentError, CheckpointError, ClnetError
 from clnet.nn.layer import Layer, tree_map
 from clnet.nn.summary import table
 from clnet.optim import Adam, Optimizer
-from clnet.training.arrays import host, is_array, padded, samples_of, take
+from clnet.training.arrays import host, is_array, padded, samples_of, split, take, weighted
 from clnet.training.feed import Feed
 from clnet.training.intake import Intake
 from clnet.training.interrupt import Interrupt
@@ -30,8 +30,9 @@ class Model:
     """A network, a loss, an optimizer and metrics on a device.
 
     net: any layer. loss: a name or function of `clnet.losses`; metrics: names or functions of `clnet.metrics`; a tuple
-    or dict of either for a network with several outputs. Without an optimizer it is `Adam()`; without a loss the model
-    only predicts. The seed chooses the first weights, the order of samples in each epoch, and what dropout drops.
+    or dict of either for a network with several outputs, whose losses are added with the factors `loss_weights`, as are
+    the layers' regularizers. Without an optimizer it is `Adam()`; without a loss the model only predicts. The seed
+    chooses the first weights, the order of samples in each epoch, and what dropout drops.
     augmentation: a function (x, y, *, key) -> (x, y) of each training batch, such as `nn.MixUp`, traced with the step;
     what changes pictures alone is a layer of the network, such as `nn.RandomFlip`.
 
@@ -46,6 +47,7 @@ class Model:
         optimizer: Optimizer | None = None,
         metrics: Any = (),
         *,
+        loss_weights: Any = None,
         augmentation: Callable[..., Any] | None = None,
         device: object = None,
         seed: int = 0,
@@ -54,6 +56,7 @@ class Model:
             raise ArgumentError(f"Model: net is {net!r}, wants a layer such as nn.Sequential(...)")
         self.net = net
         self.loss = loss
+        self.loss_weights = loss_weights
         self.metrics = metrics
         self.optimizer = Adam() if optimizer is None else optimizer
         self.device = find(device)
@@ -61,7 +64,7 @@ class Model:
         self.epoch = 0
         self.history = History()
         self.stop_training = False
-        objective = None if loss is None else Objective(loss, metrics)
+        objective = None if loss is None else Objective(loss, metrics, loss_weights)
         self.augmentation = augmentation
         self._steps = Steps(net, objective, self.optimizer, self.device, augmentation=augmentation, seed=self.seed)
         self._intake = Intake(net, self.device, self.seed)
@@ -74,18 +77,22 @@ class Model:
         epochs: int = 1,
         batch_size: int = 32,
         validation_data: Any = None,
+        validation_split: float = 0.0,
         shuffle: bool = True,
         callbacks: Sequence[Callback] = (),
         verbose: Literal[0, 1, 2] = 1,
         sample_weight: Any = None,
+        class_weight: Mapping[int, float] | None = None,
         initial_epoch: int = 0,
     ) -> History:
         """Train from epoch `initial_epoch` to `epochs`, every sample once an epoch.
 
         x, y: arrays (samples, ...) or tensors, or tuples or dicts of them for several inputs and outputs; or x alone,
         something that gives batches (x, y) or (x, y, weights) every time it is iterated. They lie on the device if it
-        has room for them, else they are streamed. validation_data: (x, y), (x, y, weights) or batches. sample_weight:
-        (samples,), as in Keras. verbose: 0 is silent, 1 shows a bar, 2 a line an epoch.
+        has room for them, else they are streamed. validation_data: (x, y), (x, y, weights) or batches; or
+        validation_split: the last part of x and y, in (0, 1), which is then not trained on. sample_weight: (samples,);
+        class_weight: {label: factor}, 1 where there is none; as in Keras. verbose: 0 is silent, 1 shows a bar, 2 a line
+        an epoch.
 
         The order of an epoch is a function of (seed, `epoch`), so that a model that is saved and loaded goes on with
         the same bits. Ctrl-C raises KeyboardInterrupt when the device is between two steps and the callbacks know; the
@@ -96,6 +103,12 @@ class Model:
             raise ArgumentError(
                 f"fit: epochs={epochs}, initial_epoch={initial_epoch}, batch_size={batch_size}; want 0, 0 and 1 or more"
             )
+        if validation_split:
+            if validation_data is not None:
+                raise ArgumentError("fit: got validation_data and validation_split, wants one of them")
+            (x, y, sample_weight), validation_data = split((x, y, sample_weight), validation_split)
+        if class_weight is not None:
+            sample_weight = weighted(y, sample_weight, class_weight)
         feed = self._intake.feed((x, y, sample_weight), batch_size, "fit", shuffle=shuffle)
         judged = None
         if validation_data is not None:
@@ -141,16 +154,16 @@ class Model:
             interrupt.check()
         self.epoch += 1
         if judged is not None:
-            means = self._steps.evaluate(judged, interrupt.check)
-            logs = logs | {f"val_{name}": mean for name, mean in means.items()}
+            found = self._steps.evaluate(judged, interrupt.check)
+            logs = logs | {f"val_{name}": value for name, value in found.items() if isinstance(value, float)}
         for callback in callbacks:
             callback.on_epoch_end(epoch, logs)
 
-    def evaluate(self, x: Any, y: Any = None, *, batch_size: int = 256, sample_weight: Any = None) -> dict[str, float]:
-        """{"loss": mean loss, metric: mean} over all samples; x and y as for `fit`."""
-        means = self._steps.evaluate(self._intake.feed((x, y, sample_weight), batch_size, "evaluate"))
+    def evaluate(self, x: Any, y: Any = None, *, batch_size: int = 256, sample_weight: Any = None) -> dict[str, Any]:
+        """{"loss": mean loss, metric: number or array} over all samples; x and y as for `fit`."""
+        found = self._steps.evaluate(self._intake.feed((x, y, sample_weight), batch_size, "evaluate"))
         self._steps.release()
-        return means
+        return found
 
     def predict(self, x: Any, *, batch_size: int = 256) -> Any:
         """The network's outputs for x (samples, ...), as NumPy arrays (samples, ...) in the nest that it gives."""
@@ -187,6 +200,7 @@ class Model:
             "frozen": [path for path, member, _ in self.net.walk() if not member.trainable],
             "signature": recipe.write(self.net.signature),
             "loss": _recipe(self.loss),
+            "loss_weights": recipe.write(self.loss_weights),
             "optimizer": _recipe(self.optimizer),
             "metrics": _recipe(self.metrics),
             "augmentation": _recipe(self.augmentation),
@@ -218,7 +232,8 @@ class Model:
         try:
             parts = {"net": net, "loss": loss, "metrics": metrics, "optimizer": optimizer, "augmentation": augmentation}
             parts = {name: _remade(path, file.settings, name) if part is None else part for name, part in parts.items()}
-            model = cls(**parts, device=device, seed=int(file.settings["seed"]))
+            factors = recipe.read(file.settings.get("loss_weights"))
+            model = cls(**parts, loss_weights=factors, device=device, seed=int(file.settings["seed"]))
             inputs, named = recipe.read(file.settings["signature"])
             model.epoch, model._steps.length = int(file.settings["epoch"]), file.settings["length"]
             frozen = set(file.settings["frozen"])

@@ -74,6 +74,33 @@ CASES = {
 }
 
 
+def kl(p, t):
+    p, t = np.clip(p, 1e-7, 1), np.clip(t, 1e-7, 1)
+    return (t * np.log(t / p)).sum(-1)
+
+
+def margin(p, t):
+    return np.maximum(1 - np.where(t > 0, 1, -1) * p, 0)
+
+
+def categorical(p, t):
+    return np.maximum(((1 - t) * p).max(-1) - (t * p).sum(-1) + 1, 0)
+
+
+def cosine(p, t):
+    return -(p * t).sum(-1) / np.sqrt(np.square(p).sum(-1) * np.square(t).sum(-1))
+
+
+CASES |= {
+    "kl_divergence": (losses.kl_divergence, "probabilities", "probabilities", kl),
+    "kl_divergence, labels": (losses.kl_divergence, "probabilities", "labels", lambda p, t: kl(p, one_hot(t))),
+    "hinge": (losses.hinge, "values", "values", margin),
+    "squared_hinge": (losses.squared_hinge, "values", "values", lambda p, t: margin(p, t) ** 2),
+    "categorical_hinge": (losses.categorical_hinge, "values", "labels", lambda p, t: categorical(p, one_hot(t))),
+    "cosine_similarity": (losses.cosine_similarity, "values", "values", cosine),
+}
+
+
 def draw(kind, rng, batch=7):
     if kind == "labels":
         return rng.integers(0, 5, batch).astype(np.int32)

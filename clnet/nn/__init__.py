@@ -34,9 +34,13 @@ from clnet.nn.pooling import (
     UpSample2D,
 )
 from clnet.nn.recurrent import GRU, LSTM, Bidirectional, SimpleRNN, TimeDistributed
+from clnet.nn.regularizers import L1, L1L2, L2
 
 __all__ = [
     "GRU",
+    "L1",
+    "L1L2",
+    "L2",
     "LSTM",
     "Activation",
     "AvgPool1D",

@@ -9,6 +9,7 @@ from clnet.errors import ArgumentError, ShapeError
 from clnet.nn.activation import ActivationFunction, ActivationName, activate
 from clnet.nn.initializers import Initializer, InitializerName, initializer
 from clnet.nn.layer import Layer, Shape
+from clnet.nn.regularizers import Regularizer
 from clnet.ops.windows import Padding, Size, paddings, pair
 from clnet.tensor import Tensor
 from clnet.variable import Variable
@@ -34,6 +35,8 @@ class _Convolution(Layer):
         use_bias: bool = True,
         weight_initializer: InitializerName | Initializer = "glorot_uniform",
         bias_initializer: InitializerName | Initializer = "zeros",
+        weight_regularizer: Regularizer | None = None,
+        bias_regularizer: Regularizer | None = None,
     ) -> None:
         if groups < 1 or filters < 1 or filters % groups:
             raise ArgumentError(f"{self.name}: {filters} filters in {groups} groups, wants a multiple of 1 or more")
@@ -47,6 +50,8 @@ class _Convolution(Layer):
         self.use_bias = use_bias
         self.weight_initializer = weight_initializer
         self.bias_initializer = bias_initializer
+        self.weight_regularizer = weight_regularizer
+        self.bias_regularizer = bias_regularizer
         self._check()
 
     def _check(self) -> None:
@@ -128,6 +133,8 @@ class DepthwiseConv2D(Layer):
         use_bias: bool = True,
         weight_initializer: InitializerName | Initializer = "glorot_uniform",
         bias_initializer: InitializerName | Initializer = "zeros",
+        weight_regularizer: Regularizer | None = None,
+        bias_regularizer: Regularizer | None = None,
     ) -> None:
         if depth_multiplier < 1:
             raise ArgumentError(f"{self.name}: depth_multiplier is {depth_multiplier}, wants at least 1")
@@ -140,6 +147,8 @@ class DepthwiseConv2D(Layer):
         self.use_bias = use_bias
         self.weight_initializer = weight_initializer
         self.bias_initializer = bias_initializer
+        self.weight_regularizer = weight_regularizer
+        self.bias_regularizer = bias_regularizer
         sizes, steps = pair(self.name, "kernel_size", kernel_size), pair(self.name, "strides", strides)
         paddings(self.name, padding, (1, 1), sizes, steps, pair(self.name, "dilation_rate", dilation_rate))
         activate(activation), initializer(weight_initializer), initializer(bias_initializer)
@@ -186,6 +195,8 @@ class SeparableConv2D(Layer):
         use_bias: bool = True,
         weight_initializer: InitializerName | Initializer = "glorot_uniform",
         bias_initializer: InitializerName | Initializer = "zeros",
+        weight_regularizer: Regularizer | None = None,
+        bias_regularizer: Regularizer | None = None,
     ) -> None:
         self.filters = filters
         self.kernel_size = kernel_size
@@ -197,6 +208,8 @@ class SeparableConv2D(Layer):
         self.use_bias = use_bias
         self.weight_initializer = weight_initializer
         self.bias_initializer = bias_initializer
+        self.weight_regularizer = weight_regularizer
+        self.bias_regularizer = bias_regularizer
         self.depthwise = DepthwiseConv2D(
             kernel_size,
             strides=strides,
@@ -205,6 +218,7 @@ class SeparableConv2D(Layer):
             depth_multiplier=depth_multiplier,
             use_bias=False,
             weight_initializer=weight_initializer,
+            weight_regularizer=weight_regularizer,
         )
         self.pointwise = Conv2D(
             filters,
@@ -213,6 +227,8 @@ class SeparableConv2D(Layer):
             use_bias=use_bias,
             weight_initializer=weight_initializer,
             bias_initializer=bias_initializer,
+            weight_regularizer=weight_regularizer,
+            bias_regularizer=bias_regularizer,
         )
 
     def call(self, x: Tensor, *, training: bool = False) -> Tensor:
@@ -247,6 +263,8 @@ class Conv2DTranspose(_Convolution):
         use_bias: bool = True,
         weight_initializer: InitializerName | Initializer = "glorot_uniform",
         bias_initializer: InitializerName | Initializer = "zeros",
+        weight_regularizer: Regularizer | None = None,
+        bias_regularizer: Regularizer | None = None,
     ) -> None:
         super().__init__(
             filters,
@@ -259,6 +277,8 @@ class Conv2DTranspose(_Convolution):
             use_bias=use_bias,
             weight_initializer=weight_initializer,
             bias_initializer=bias_initializer,
+            weight_regularizer=weight_regularizer,
+            bias_regularizer=bias_regularizer,
         )
         self.output_padding = output_padding
         if output_padding is not None:

@@ -7,6 +7,7 @@ from clnet.errors import ArgumentError
 from clnet.nn.activation import ActivationFunction, ActivationName, activate
 from clnet.nn.initializers import Initializer, InitializerName, initializer
 from clnet.nn.layer import Layer, Shape, features
+from clnet.nn.regularizers import Regularizer
 from clnet.tensor import Tensor
 from clnet.variable import Variable
 
@@ -29,6 +30,8 @@ class Dense(Layer):
         use_bias: bool = True,
         weight_initializer: InitializerName | Initializer = "glorot_uniform",
         bias_initializer: InitializerName | Initializer = "zeros",
+        weight_regularizer: Regularizer | None = None,
+        bias_regularizer: Regularizer | None = None,
     ) -> None:
         if units < 1:
             raise ArgumentError(f"Dense: units is {units}, wants at least 1")
@@ -37,6 +40,8 @@ class Dense(Layer):
         self.use_bias = use_bias
         self.weight_initializer = weight_initializer
         self.bias_initializer = bias_initializer
+        self.weight_regularizer = weight_regularizer
+        self.bias_regularizer = bias_regularizer
         activate(activation), initializer(weight_initializer), initializer(bias_initializer)
 
     def setup(self, shape: Shape) -> None:

@@ -165,6 +165,19 @@ class Layer:
         walk = self.walk()
         return {path: each for path, each, free in walk if isinstance(each, Variable) and each.trainable and free}
 
+    def penalty(self) -> Tensor | float:
+        """What the regularizers of all layers say of their variables, frozen ones too: a tensor of shape (); 0 if none.
+
+        The attribute `<name>_regularizer` of a layer, a function of a tensor, belongs to its variable `<name>`.
+        """
+        found: Tensor | float = 0.0
+        for _, layer, _ in self.walk():
+            for name, member in layer.members() if isinstance(layer, Layer) else ():
+                regularizer = getattr(layer, f"{name}_regularizer", None)
+                if regularizer is not None and isinstance(member, Variable):
+                    found = regularizer(member) + found
+        return found
+
     @property
     def name(self) -> str:
         """What errors and summaries call it."""

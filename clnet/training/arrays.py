@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,8 @@ from numpy.typing import NDArray
 
 from clnet import tree
 from clnet.device import Device
-from clnet.errors import DataError, DTypeError, ShapeError
+from clnet.errors import ArgumentError, DataError, DTypeError, ShapeError
+from clnet.nn.layer import tree_map
 from clnet.tensor import Tensor
 
 
@@ -85,3 +87,28 @@ def fits(nest: Any, device: Device) -> bool:
     """Whether the device has room for these arrays beside a network: half its memory, each in one buffer."""
     sizes: list[int] = [leaf.nbytes for leaf in tree.flatten(nest, is_array)[0]]
     return sum(sizes) <= device.facts.memory // 2 and max(sizes) <= device.facts.max_allocation
+
+
+def split(data: Any, part: float) -> tuple[Any, Any]:
+    """(x, y, weights) before the last `part` of the samples, and that part."""
+    if not 0 < part < 1:
+        raise ArgumentError(f"fit: validation_split is {part}, wants a number between 0 and 1")
+    if data[1] is None:
+        raise ArgumentError("fit: validation_split wants arrays x and y, not batches")
+    data = tuple(None if each is None else tree_map(np.asarray, host(each, "fit")) for each in data)
+    samples = samples_of(tuple(each for each in data if each is not None), "fit")
+    first = samples - int(samples * part)
+    if first in (0, samples):
+        raise DataError(f"fit: validation_split {part} of {samples} samples leaves none on one side")
+    before, after = (take(data, rows) for rows in (slice(None, first), slice(first, None)))
+    return before, after
+
+
+def weighted(y: Any, weights: Any, factors: Mapping[int, float]) -> NDArray[np.float32]:
+    """Sample weights (samples,) times the factor of each sample's label; 1 where none is given."""
+    labels = np.asarray(y) if is_array(y) or isinstance(y, list) else np.empty(0)
+    if labels.dtype.kind not in "iu" or labels.ndim not in (1, 2) or labels.shape[1:] not in ((), (1,)):
+        raise ArgumentError(f"fit: class_weight wants integer labels (samples,), got {type(y).__name__}")
+    known = {int(label): float(factor) for label, factor in factors.items()}
+    found = np.array([known.get(int(label), 1.0) for label in labels.reshape(-1)], np.float32)
+    return found if weights is None else found * np.asarray(weights, np.float32)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from clnet import ops
 from clnet.device import Device
+from clnet.metrics import Metric, Statistics
 from clnet.tensor import Tensor
 from clnet.variable import Variable
 
@@ -18,10 +19,10 @@ NEVER = int(np.iinfo(np.int32).max)
 
 
 class Meter:
-    """Variables of shape () that a step adds to and the host reads at the end of a window.
+    """Variables that a step adds to and the host reads at the end of a window.
 
-    offset (int32): samples done. sums (float32): of the loss and of each metric. bad (int32): number of the first step
-    whose loss was NaN or infinite, `NEVER` if there was none.
+    offset (int32): samples done. sums: "loss", float32, and "<metric>/<statistic>". bad (int32): number of the first
+    step whose loss was NaN or infinite, `NEVER` if there was none.
     """
 
     def __init__(self, device: Device) -> None:
@@ -30,11 +31,14 @@ class Meter:
         self.bad = self._variable("bad", np.int32(NEVER))
         self.sums: dict[str, Variable] = {}
 
-    def add(self, samples: int, sums: Mapping[str, Tensor]) -> None:
-        """Traced: a batch of so many samples has these sums."""
-        for name, total in sums.items():
-            old = self._sum(name)
-            old.assign(old + ops.cast(total, "float32"))
+    def add(self, samples: int, loss: Tensor, measured: Mapping[str, tuple[Metric, Statistics]]) -> None:
+        """Traced: a batch of so many samples has this mean loss and these statistics."""
+        old = self._sum("loss", loss)
+        old.assign(old + ops.cast(loss * samples, "float32"))
+        for name, (metric, new) in measured.items():
+            sums = {key: self._sum(f"{name}/{key}", value) for key, value in new.items()}
+            for key, value in metric.merge(sums, new).items():
+                sums[key].assign(value)
         self.offset.assign(self.offset + samples)
 
     def watch(self, loss: Tensor, step: Tensor) -> None:
@@ -45,7 +49,7 @@ class Meter:
     def reset(self) -> None:
         """To the beginning of an epoch."""
         for total in self.sums.values():
-            total.assign(np.float32(0))
+            total.assign(np.zeros(total.shape, total.dtype))
         self.offset.assign(np.int32(0))
         self.bad.assign(np.int32(NEVER))
 
@@ -54,10 +58,15 @@ class Meter:
         step = int(self.bad.numpy())
         return None if step == NEVER else step
 
-    def means(self) -> dict[str, float]:
-        """Name -> mean over the samples so far; waits for the device."""
-        samples = max(1, int(self.offset.numpy()))
-        return {name: float(total.numpy()) / samples for name, total in self.sums.items()}
+    def results(self, metrics: Mapping[str, Metric]) -> dict[str, Any]:
+        """The mean loss and these metrics over the samples so far; waits for the device."""
+        samples, sums = int(self.offset.numpy()), {name: total.numpy() for name, total in self.sums.items()}
+        found: dict[str, Any] = {"loss": float(sums["loss"]) / max(1, samples)}
+        for name, metric in metrics.items():
+            start = f"{name}/"
+            own = {key.removeprefix(start): value for key, value in sums.items() if key.startswith(start)}
+            found[name] = metric.result(own, samples)
+        return found
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """What `restore` takes, for a checkpoint in the middle of an epoch."""
@@ -67,11 +76,13 @@ class Meter:
         """As it was when `arrays` gave these."""
         self.reset()
         for name, value in arrays.items():
-            (self.offset if name == "offset" else self._sum(name.removeprefix("sums/"))).assign(value)
+            (self.offset if name == "offset" else self._sum(name.removeprefix("sums/"), value)).assign(value)
 
-    def _sum(self, name: str) -> Variable:
+    def _sum(self, name: str, like: Tensor | NDArray[Any]) -> Variable:
         if name not in self.sums:
-            self.sums[name] = self._variable(name, np.float32(0))
+            self.sums[name] = self._variable(
+                name, np.zeros(like.shape, "int32" if like.dtype.kind == "i" else "float32")
+            )
         return self.sums[name]
 
     def _variable(self, name: str, value: Any) -> Variable:

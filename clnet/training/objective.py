@@ -13,21 +13,22 @@ from numpy.typing import NDArray
 
 from clnet import losses, metrics, ops
 from clnet.errors import ArgumentError, DataError, ShapeError
-from clnet.metrics import Metric
+from clnet.metrics import Metric, Statistics
 from clnet.tensor import Tensor
 
 
 @dataclass(frozen=True)
 class Objective:
-    """The sum of the outputs' losses, and their metrics.
+    """The weighted sum of the outputs' losses, and their metrics.
 
     A network's outputs are a tensor, a tuple or a dict. `loss`: a name or a function for every output, or a tuple or a
     dict of them like the outputs. `metrics`: a list of names and functions for every output, or a dict or tuple of
-    lists.
+    lists. `loss_weights`: a factor for every loss, or a tuple, list or dict of them.
     """
 
     loss: Any
     metrics: Any = ()
+    loss_weights: Any = None
 
     def __post_init__(self) -> None:
         for choice in _all(self.loss):
@@ -37,6 +38,7 @@ class Objective:
 
     def total(self, predictions: Any, targets: Any, weights: Tensor | None) -> Tensor:
         """Loss of a batch, shape (): the mean over its samples."""
+        factors = tuple(self.loss_weights) if isinstance(self.loss_weights, list) else self.loss_weights
         terms = []
         for name, prediction, target in pairs(predictions, targets):
             function = losses.loss(_of(self.loss, name, "loss"))
@@ -46,22 +48,27 @@ class Objective:
             if not isinstance(term, Tensor) or term.shape != ():
                 got = getattr(term, "shape", type(term).__name__)
                 raise ShapeError(f"loss {_name(function)}: gave {got}, wants a tensor of shape (), the batch's mean")
-            terms.append(term)
+            terms.append(term if factors is None else term * float(_of(factors, name, "loss_weights")))
         return functools.reduce(ops.add, terms)
 
-    def measure(self, predictions: Any, targets: Any) -> dict[str, Tensor]:
-        """Metric -> its value for each sample of a batch, (batch,)."""
-        values: dict[str, Tensor] = {}
-        for output, prediction, target in pairs(predictions, targets):
-            loss = _of(self.loss, output, "loss")
-            for choice in _all(_of(self.metrics, output, "metrics")):
-                name = _name(choice) if output is None else f"{output}_{_name(choice)}"
-                if name in values:
+    def named(self, outputs: Any, *, scalar: bool = False) -> dict[str, tuple[Any, Metric]]:
+        """Name -> (output, metric) for a nest of outputs, or of their shapes; with `scalar`, of one number only."""
+        found: dict[str, tuple[Any, Metric]] = {}
+        is_lone = _is_shape(outputs) or isinstance(outputs, Tensor)
+        for output in [None] if is_lone else outputs if isinstance(outputs, dict) else range(len(outputs)):
+            for metric in _metrics(_of(self.metrics, output, "metrics"), _of(self.loss, output, "loss")):
+                name = metric.name if output is None else f"{output}_{metric.name}"
+                if name in found:
                     raise ArgumentError(f"metrics: two are called {name!r}")
-                values[name] = _metric(choice, loss)(prediction, target)
-                if values[name].shape != prediction.shape[:1]:
-                    raise ShapeError(f"metric {name}: gave shape {values[name].shape}, wants {prediction.shape[:1]}")
-        return values
+                if metric.scalar or not scalar:
+                    found[name] = output, metric
+        return found
+
+    def measure(self, predictions: Any, targets: Any, *, scalar: bool) -> dict[str, tuple[Metric, Statistics]]:
+        """Name -> (metric, what a batch says)."""
+        given = {name: (prediction, target) for name, prediction, target in pairs(predictions, targets)}
+        wanted = self.named(predictions, scalar=scalar).items()
+        return {name: (metric, metric.statistics(*given[output])) for name, (output, metric) in wanted}
 
 
 def pairs(
@@ -119,10 +126,10 @@ def _all(choices: Any) -> list[Any]:
     return [each for part in choices for each in _all(part)] if isinstance(choices, (tuple, list)) else [choices]
 
 
-def _metric(choice: Any, loss: Any) -> Metric:
-    if choice == "accuracy" and losses.loss(loss) is losses.sigmoid_cross_entropy:
-        return functools.partial(metrics.accuracy, threshold=0.0)  # where the sigmoid, which the loss applies, is 0.5
-    return metrics.metric(choice)
+def _metrics(choices: Any, loss: Any) -> list[Metric]:
+    """The metrics of an output; where the loss applies the sigmoid itself, it is 0.5 where predictions are 0."""
+    threshold = 0.0 if losses.loss(loss) is losses.sigmoid_cross_entropy else 0.5
+    return [metrics.metric(choice, threshold=threshold) for choice in _all(choices)]
 
 
 def _takes_weights(function: Callable[..., Any]) -> bool:

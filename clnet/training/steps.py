@@ -83,17 +83,17 @@ class Steps:
                     step=bad,
                     epoch=epoch + 1,
                 )
-            yield done, self.meter.means()
+            yield done, self._results(self.meter, scalar=True)
         if not done:  # it had stopped after the last window of an epoch
-            yield done, self.meter.means()
+            yield done, self._results(self.meter, scalar=True)
         self.meter.reset()
 
-    def evaluate(self, feed: Feed, check: Callable[[], None] = lambda: None) -> dict[str, float]:
+    def evaluate(self, feed: Feed, check: Callable[[], None] = lambda: None) -> dict[str, Any]:
         """Mean loss and metrics over the feed; `check` is called after each window."""
         self.judge.reset()
         for _ in feed.windows(self._evaluate.plan, 0, 0, self._paces[1]):
             check()
-        return self.judge.means()
+        return self._results(self.judge)
 
     def release(self) -> None:
         """Let go of the data that the steps ran on last."""
@@ -123,17 +123,17 @@ class Steps:
 
         def objective() -> tuple[Tensor, Any]:
             predictions = self._call(x, training=True)
-            return self.objective.total(predictions, y, weights), predictions
+            return self.objective.total(predictions, y, weights) + self.net.penalty(), predictions
 
         (loss, predictions), gradients = value_and_grad(objective, wrt=variables, has_aux=True)()
         self.optimizer.apply(gradients)
         self.meter.watch(loss, self.optimizer.variables()["step"] + 1)
-        self._count(self.meter, loss, predictions, y)
+        self._count(self.meter, loss, predictions, y, scalar=True)
 
     def _evaluation_step(self, data: Any, order: Tensor | None, size: int | None) -> None:
         x, y, weights = _rows(data, order, self.judge.offset, size)
         predictions = self._call(x, training=False)
-        self._count(self.judge, self.objective.total(predictions, y, weights), predictions, y)
+        self._count(self.judge, self.objective.total(predictions, y, weights) + self.net.penalty(), predictions, y)
 
     def _predict(self, x: Any) -> Any:
         return self._call(x, training=False)
@@ -144,10 +144,13 @@ class Steps:
             return self.net(**x, training=training)
         return self.net(*(x if isinstance(x, tuple) else (x,)), training=training)
 
-    def _count(self, meter: Meter, loss: Tensor, predictions: Any, targets: Any) -> None:
+    def _count(self, meter: Meter, loss: Tensor, predictions: Any, targets: Any, *, scalar: bool = False) -> None:
         samples = tree.flatten(targets, is_array)[0][0].shape[0]
-        metrics = self.objective.measure(predictions, targets)
-        meter.add(samples, {"loss": loss * samples, **{name: ops.sum(each) for name, each in metrics.items()}})
+        meter.add(samples, loss, self.objective.measure(predictions, targets, scalar=scalar))
+
+    def _results(self, meter: Meter, *, scalar: bool = False) -> dict[str, Any]:
+        named = self.objective.named(self.net.output_shape, scalar=scalar)
+        return meter.results({name: metric for name, (_, metric) in named.items()})
 
 
 def _rows(data: Any, order: Tensor | None, offset: Variable, size: int | None) -> Any:
