@@ -15,6 +15,7 @@ from clnet.errors import ArgumentError, ShapeError
 from clnet.graph import Routine, gradients
 from clnet.plan import Options, Plan
 from clnet.plan.build import build
+from clnet.stacking import stacked
 from clnet.tensor import Tensor, tensor
 from clnet.variable import Variable
 
@@ -72,6 +73,10 @@ class Compiled:
         leaves, structure = tree.flatten((args, kwargs), _is_array)
         device = self._device(leaves)
         inputs = [leaf if isinstance(leaf, Tensor) else tensor(leaf, device=device) for leaf in leaves]
+        if any(isinstance(value, Variable) and value.memory is not value for value in inputs):
+            raise ArgumentError(
+                "compile: got a Variable of many networks as an argument; a compiled function captures it instead"
+            )
         key = (structure, device, *((value.shape, value.dtype) for value in inputs))
         found = self._plans.get(key)
         if found is None:
@@ -115,7 +120,9 @@ def _freeze(
         args, kwargs = tree.unflatten(structure, iter(nodes))
         returned = function(*args, **kwargs)
         leaves, out = tree.flatten(returned, _is_array)
-        outputs, assignments = going_on.finish([trace.as_node(leaf) for leaf in leaves])
+        results = [trace.as_node(leaf) for leaf in leaves]
+        going_on, results = stacked(going_on, results)
+        outputs, assignments = going_on.finish(results)
     return build(outputs, assignments, device, options), out
 
 

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 import numpy as np
 
 from clnet.device import Device
-from clnet.errors import ShapeError, TraceError
+from clnet.errors import ArgumentError, ShapeError, TraceError
 from clnet.index import ZERO, Index
 from clnet.lowering import Epilogue, Lowering, Target
 from clnet.tensor import Tensor
@@ -51,6 +51,19 @@ class Op:
     def gradient(self, node: Node, dy: Tensor) -> Sequence[Tensor | None]:
         """The gradient of a scalar for each input, given the one for the result; None where there is none."""
         return [None] * len(node.inputs)
+
+    def stacked(self, inputs: Sequence[Node], many: Sequence[bool], networks: int) -> tuple[Op, Sequence[Node]]:
+        """The op, and its inputs, that computes this one for many networks at once.
+
+        Inputs of which `many` says so have the networks as a new first axis, the others serve all of them; the result
+        has the axis.
+        """
+        raise ArgumentError(f"{self.name}: has no rule for many networks at once (Op.stacked), so no Ensemble has it")
+
+    @property
+    def networks(self) -> int:
+        """How many networks there are, where it has a value for each by itself; else 0."""
+        return 0
 
     @property
     def name(self) -> str:
@@ -126,6 +139,9 @@ class Reduction(Op):
     axes: tuple[int, ...]
     parts: int = 1
     divisible: ClassVar[bool] = True
+
+    def stacked(self, inputs: Sequence[Node], many: Sequence[bool], networks: int) -> tuple[Op, Sequence[Node]]:
+        return replace(self, axes=tuple(axis + 1 for axis in self.axes)), inputs
 
     def kept(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The axes that stay."""
@@ -237,6 +253,11 @@ class Broadcast(Pointwise):
         own = index[len(index) - len(x.shape) :]
         return emitter.value(x, tuple(ZERO if e == 1 else i for e, i in zip(x.shape, own, strict=True)))
 
+    def stacked(self, inputs: Sequence[Node], many: Sequence[bool], networks: int) -> tuple[Op, Sequence[Node]]:
+        (x,) = inputs
+        new = (1,) * (len(self.shape) - x.ndim + 1)
+        return Broadcast((networks, *self.shape)), [cast("Node", x.reshape((networks, *new, *x.shape[1:])))]
+
     def gradient(self, node: Node, dy: Tensor) -> Sequence[Tensor | None]:
         (x,) = node.inputs
         new = len(self.shape) - len(x.shape)
@@ -280,6 +301,11 @@ class Held(Leaf):
 
     def infer(self, *inputs: Spec) -> Spec:
         return Spec(self.tensor.shape, self.tensor.dtype)
+
+    @property
+    def networks(self) -> int:
+        memory: Tensor = getattr(self.tensor, "memory", self.tensor)  # a Variable's
+        return 0 if memory is self.tensor else memory.shape[0]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Held) and other.tensor is self.tensor

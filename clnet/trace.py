@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -127,6 +127,16 @@ def as_node(value: Any, like: Tensor | None = None) -> Node:
         dtype = like.dtype if like is not None else np.dtype({bool: "?", int: "i4"}.get(type(value), "f4"))
         return trace.constant(value, dtype)
     return trace.lift(tensor(value, device=trace.device))
+
+
+def widened(node: Node, networks: int) -> Node:
+    """The same value for each of many networks, their axis first."""
+    return apply(Broadcast((networks, *node.shape)), node)
+
+
+def all_widened(inputs: Sequence[Node], many: Sequence[bool], networks: int) -> list[Node]:
+    """Inputs of an op's rule for many networks, each with their axis."""
+    return [node if own else widened(node, networks) for node, own in zip(inputs, many, strict=True)]
 
 
 def pending(variable: Tensor) -> Tensor:

@@ -32,6 +32,7 @@ from clnet.tensor import Tensor
 from clnet.variable import Variable
 
 Shape: TypeAlias = tuple[int, ...]
+Seed: TypeAlias = int | tuple[int, ...]  # of a network, or of each of many that are trained at once
 LARGEST_SEED = 2**63 - 1
 
 
@@ -39,14 +40,16 @@ LARGEST_SEED = 2**63 - 1
 class Place:
     """What a layer's variables are made from: the seed and the layer's path choose their values."""
 
-    seed: int
+    seed: Seed
     path: str
     device: Device
     dtype: np.dtype[Any]
 
-    def rng(self, name: str) -> np.random.Generator:
-        """Philox keyed by (seed, path of the variable): no value depends on what else the network has."""
-        return np.random.Generator(np.random.Philox(key=[self.seed, fingerprint(f"{self.path}/{name}")]))
+    def rngs(self, name: str) -> list[np.random.Generator]:
+        """Philox keyed by (seed, path of the variable), for each network: no value depends on what else there is."""
+        stream = fingerprint(f"{self.path}/{name}")
+        seeds = (self.seed,) if isinstance(self.seed, int) else self.seed
+        return [np.random.Generator(np.random.Philox(key=[seed, stream])) for seed in seeds]
 
 
 class Layer:
@@ -85,13 +88,14 @@ class Layer:
         return outputs
 
     def build(
-        self, *shapes: tuple[int | None, ...], seed: int = 0, device: object = None, dtype: npt.DTypeLike = np.float32
+        self, *shapes: tuple[int | None, ...], seed: Seed = 0, device: object = None, dtype: npt.DTypeLike = np.float32
     ) -> None:
         """Make all variables for inputs of these shapes, one an input, the batch first: `build((None, 784))`.
 
         The batch's size does not matter and may be None; a shape of one axis, (784,), is that of a sample. dtype: of
         the inputs; float64 inputs get float64 weights. Variables that exist already keep their values, so a network
-        may contain one that has been trained. Nothing runs on the device.
+        may contain one that has been trained. Nothing runs on the device. With a tuple of seeds the variables hold the
+        values of as many networks (`Variable.stack`).
         """
         home, kind = find(device), np.dtype(dtype)
         samples = [tuple(1 if extent is None else extent for extent in shape) for shape in shapes]
@@ -103,7 +107,7 @@ class Layer:
         inputs: tuple[Any, ...],
         named: dict[str, Any],
         *,
-        seed: int,
+        seed: Seed,
         device: Device,
         dtype: npt.DTypeLike = np.float32,
     ) -> None:
@@ -130,11 +134,13 @@ class Layer:
         if self._place is None:
             raise ArgumentError(f"{self.name}: add_variable({name!r}) belongs in setup, which knows the device")
         kind = np.dtype(self._place.dtype if dtype is None else dtype)
-        value = np.asarray(initializer(start)(shape, self._place.rng(name)), kind)
-        if value.shape != tuple(shape):
-            raise ShapeError(f"{self.name}: initializer of {name} gave shape {value.shape}, wants {tuple(shape)}")
+        values = np.stack([np.asarray(initializer(start)(shape, rng), kind) for rng in self._place.rngs(name)])
+        if values.shape[1:] != tuple(shape):
+            raise ShapeError(f"{self.name}: initializer of {name} gave shape {values.shape[1:]}, wants {tuple(shape)}")
         path = f"{self._place.path}/{name}".lstrip("/")
-        variable = Variable(value, device=self._place.device, name=path, trainable=trainable)
+        variable = Variable(values[0], device=self._place.device, name=path, trainable=trainable)
+        if not isinstance(self._place.seed, int):
+            variable.stack(values)
         setattr(self, name, variable)
         return variable
 
@@ -183,8 +189,8 @@ class Layer:
         """What errors and summaries call it."""
         return type(self).__name__
 
-    def _settle(self, seed: int, device: Device, dtype: np.dtype[Any]) -> None:
-        if not 0 <= seed <= LARGEST_SEED:
+    def _settle(self, seed: Seed, device: Device, dtype: np.dtype[Any]) -> None:
+        if not all(0 <= each <= LARGEST_SEED for each in ((seed,) if isinstance(seed, int) else seed)):
             raise ArgumentError(f"{self.name}: seed is {seed}, wants 0 to {LARGEST_SEED}")
         for path, member, _ in self.walk():
             if isinstance(member, Layer) and not member._is_set_up:

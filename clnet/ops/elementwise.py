@@ -15,10 +15,10 @@ import numpy as np
 
 from clnet.compiled import eager
 from clnet.errors import ArgumentError, DTypeError, ShapeError
-from clnet.graph import Broadcast, Constant, Emitter, Node, Pointwise, Spec, View
+from clnet.graph import Broadcast, Constant, Emitter, Node, Op, Pointwise, Spec, View
 from clnet.index import Index
 from clnet.tensor import C_TYPES, Tensor
-from clnet.trace import apply, as_node, current
+from clnet.trace import all_widened, apply, as_node, current
 
 Number = bool | int | float
 Operand = Tensor | Number
@@ -67,6 +67,9 @@ class Elementwise(Pointwise):
         for library in self.libraries:
             emitter.define(library)
         return self.text.format(*(emitter.value(source, index) for source in node.inputs))
+
+    def stacked(self, inputs: Sequence[Node], many: Sequence[bool], networks: int) -> tuple[Op, Sequence[Node]]:
+        return self, all_widened(inputs, many, networks)
 
     def gradient(self, node: Node, dy: Tensor) -> Sequence[Tensor | None]:
         return [None] * len(node.inputs) if self.rule is None else self.rule(*node.inputs, node, dy)
@@ -285,6 +288,9 @@ class Stop(Pointwise):
 
     def infer(self, *inputs: Spec) -> Spec:
         return inputs[0]
+
+    def stacked(self, inputs: Sequence[Node], many: Sequence[bool], networks: int) -> tuple[Op, Sequence[Node]]:
+        return self, inputs
 
     def emit(self, node: Node, index: Index, emitter: Emitter) -> str:
         return emitter.value(node.inputs[0], index)

@@ -14,13 +14,14 @@ import numpy as np
 from clnet.compiled import eager
 from clnet.errors import DTypeError, ShapeError
 from clnet.gemm.problem import DOUBLE
-from clnet.graph import Emitter, Node, Pointwise, Routine, Spec
+from clnet.graph import Emitter, Node, Op, Pointwise, Routine, Spec
 from clnet.index import Index, Var
 from clnet.kernels import Launch, define, read
 from clnet.lowering import Epilogue, Lowering, Target
-from clnet.ops.shape import one_axis, transpose
+from clnet.ops.elementwise import convert, where
+from clnet.ops.shape import Reshape, one_axis, reshape, transpose
 from clnet.tensor import C_TYPES, Tensor
-from clnet.trace import apply, as_node
+from clnet.trace import apply, as_node, widened
 
 GROUP, GPU_ITEMS = 64, 1 << 16  # work-items of a GPU to a row of a table, and in all
 
@@ -49,6 +50,13 @@ class Gather(Pointwise):
         x, indices = node.inputs
         place = emitter.value(indices, index[: indices.ndim])
         return emitter.value(x, (limited(place, x.shape[0]), *index[indices.ndim :]))
+
+    def stacked(self, inputs: Sequence[Node], many: Sequence[bool], networks: int) -> tuple[Op, Sequence[Node]]:
+        x, indices = inputs
+        if not many[0]:
+            return self, inputs
+        flat = reshape(x, (-1, *x.shape[2:]))
+        return self, [as_node(flat), _rows_of_all(indices, many[1], networks, x.shape[1])]
 
     def gradient(self, node: Node, dy: Tensor) -> Sequence[Tensor | None]:
         x, indices = node.inputs
@@ -85,8 +93,22 @@ class GatherBackward(Routine):
         arguments = (epilogue.arguments[0], *operands, *sizes)
         return Lowering((Launch(source, "gather_backward", arguments, (across, down), (wide, 1)),))
 
+    def stacked(self, inputs: Sequence[Node], many: Sequence[bool], networks: int) -> tuple[Op, Sequence[Node]]:
+        dy, indices = inputs
+        rows, *rest = self.shape
+        wide = [dy if many[0] else widened(dy, networks), _rows_of_all(indices, many[1], networks, rows)]
+        return Reshape((networks, *self.shape)), [apply(GatherBackward((networks * rows, *rest)), *wide)]
+
     def gradient(self, node: Node, dy: Tensor) -> Sequence[Tensor | None]:
         return [apply(Gather(), dy, node.inputs[1]), None]
+
+
+def _rows_of_all(indices: Node, is_many: bool, networks: int, rows: int) -> Node:
+    """Indices (networks, ...) into the rows of all networks, one after another, each held inside its own."""
+    wide: Any = convert(indices if is_many else widened(indices, networks), np.dtype(np.int32))
+    held: Any = where(wide < 0, 0, where(wide < rows, wide, rows - 1))
+    first: Any = reshape(arange(networks), (networks, *(1 for _ in indices.shape[is_many:])))
+    return as_node(held + first * rows)
 
 
 @eager
@@ -122,6 +144,12 @@ class DynamicSlice(Pointwise):
         x, start = node.inputs
         place = f"({emitter.value(start, ())} + {emitter.code(index[:1], node.shape[:1])})"
         return emitter.value(x, (limited(place, x.shape[0]), *index[1:]))
+
+    def stacked(self, inputs: Sequence[Node], many: Sequence[bool], networks: int) -> tuple[Op, Sequence[Node]]:
+        """A gather of the rows from each start on."""
+        x, start = inputs
+        first: Any = reshape(start, (-1, 1)) if many[1] else start
+        return Gather().stacked([x, as_node(first + arange(self.size))], many, networks)
 
     def gradient(self, node: Node, dy: Tensor) -> Sequence[Tensor | None]:
         x, start = node.inputs
@@ -172,6 +200,9 @@ class OneHot(Pointwise):
 
     def infer(self, *inputs: Spec) -> Spec:
         return Spec((*inputs[0].shape, self.classes), self.dtype)
+
+    def stacked(self, inputs: Sequence[Node], many: Sequence[bool], networks: int) -> tuple[Op, Sequence[Node]]:
+        return self, inputs
 
     def emit(self, node: Node, index: Index, emitter: Emitter) -> str:
         (labels,) = node.inputs

@@ -10,7 +10,7 @@ import numpy as np
 from clnet import gemm
 from clnet.compiled import eager
 from clnet.errors import DTypeError, ShapeError
-from clnet.graph import Broadcast, Node, Routine, Spec, count
+from clnet.graph import Broadcast, Node, Op, Routine, Spec, count
 from clnet.lowering import Epilogue, Lowering, Target
 from clnet.ops import reduction
 from clnet.ops.elementwise import common_dtype, convert
@@ -59,6 +59,15 @@ class MatMul(Routine):
     def tune(self, node: Node, seconds: float) -> None:
         gemm.measure(node.device, self.problem(node), seconds=seconds)
 
+    def stacked(self, inputs: Sequence[Node], many: Sequence[bool], networks: int) -> tuple[Op, Sequence[Node]]:
+        """A side that serves all batches of all networks stays as it is, any other gets every batch axis."""
+        own = [side.ndim - 2 - is_many for side, is_many in zip(inputs, many, strict=True)]
+        batches = max(zip(own, inputs, many, strict=True), key=lambda each: each[0])
+        batch = (networks, *batches[1].shape[int(batches[2]) : -2])
+        return self, [
+            side if side.ndim == 2 else _over(side, batch, is_many) for side, is_many in zip(inputs, many, strict=True)
+        ]
+
     def gradient(self, node: Node, dy: Tensor) -> Sequence[Tensor | None]:
         """dA = dY op(B)^T and dB = op(A)^T dY, each transposed where its operand was."""
         a, b = node.inputs
@@ -73,6 +82,14 @@ class MatMul(Routine):
             else _product(a, dy, not self.transpose_a, False)
         )
         return [_over_batches(da, a), _over_batches(db, b)]
+
+
+def _over(side: Node, batch: tuple[int, ...], is_many: bool) -> Node:
+    """A side repeated for the batch axes that it lacks, of which the first is that of networks."""
+    first = side.shape[:1] if is_many else (1,)
+    own = side.shape[is_many:-2]
+    new = (1,) * (len(batch) - 1 - len(own))
+    return apply(Broadcast((*batch, *side.shape[-2:])), reshape(side, (*first, *new, *own, *side.shape[-2:])))
 
 
 def _over_batches(gradient: Tensor, operand: Node) -> Tensor:

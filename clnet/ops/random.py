@@ -14,22 +14,22 @@ import numpy as np
 
 from clnet.compiled import eager
 from clnet.errors import ArgumentError
-from clnet.graph import Emitter, Node, Pointwise, Spec
-from clnet.index import Index
+from clnet.graph import Emitter, Node, Op, Pointwise, Spec
+from clnet.index import Index, Var
 from clnet.ops.elementwise import convert, cos, less, log, operands, sqrt, where
 from clnet.tensor import Tensor
-from clnet.trace import apply, as_node
+from clnet.trace import all_widened, apply, as_node
 
 
 @dataclass(frozen=True)
 class Key:
     """What random numbers are a function of, beside their place in the tensor.
 
-    `seed`: of a model or a run; `stream`: who asks (a layer's path as a number); `counter`: the step, a number or an
-    integer tensor of shape ().
+    `seed`: of a model or a run, or of each of many networks; `stream`: who asks (a layer's path as a number);
+    `counter`: the step, a number or an integer tensor of shape ().
     """
 
-    seed: int
+    seed: int | tuple[int, ...]
     stream: int = 0
     counter: Tensor | int = 0
 
@@ -43,7 +43,7 @@ class Random(Pointwise):
     """What an element draws from its counter."""
 
     shape: tuple[int, ...]
-    seed: int
+    seed: int | tuple[int, ...]  # of each network
     stream: int
     title: str
 
@@ -51,28 +51,55 @@ class Random(Pointwise):
     def name(self) -> str:
         return self.title
 
+    @property
+    def networks(self) -> int:
+        return len(self.seed) if isinstance(self.seed, tuple) else 0
+
     def infer(self, *inputs: Spec) -> Spec:
         return Spec(self.shape, np.dtype(np.int32 if self.title == "permutation" else np.float32))
 
     def emit(self, node: Node, index: Index, emitter: Emitter) -> str:
+        assert isinstance(self.seed, int)
+        words = [emitter.scalar(word & 0xFFFFFFFF, np.dtype(np.uint32)) for word in (self.seed, self.seed >> 32)]
+        return self.drawn(emitter, index, emitter.value(node.inputs[0], ()), words)
+
+    def drawn(self, emitter: Emitter, index: Index, counter: str, words: Sequence[str]) -> str:
+        """The C expression of a draw, given the words of the seed."""
         emitter.define("random.cl")
-        (counter,) = node.inputs
-        step = f"(uint){emitter.value(counter, ())}"
-        words = [
-            emitter.scalar(word & 0xFFFFFFFF, np.dtype(np.uint32)) for word in (self.stream, self.seed, self.seed >> 32)
-        ]
+        stream = emitter.scalar(self.stream, np.dtype(np.uint32))
+        key = f"(uint){counter}, {stream}, {', '.join(words)}"
         place = emitter.code(index, self.shape)
         if self.title == "permutation":
-            size = emitter.scalar(self.shape[0], np.dtype(np.int32))
-            return f"permuted({place}, {size}, {step}, {', '.join(words)})"
-        return f"unit(philox((uint)({place}), {step}, {', '.join(words)}))"
+            return f"permuted({place}, {emitter.scalar(self.shape[0], np.dtype(np.int32))}, {key})"
+        return f"unit(philox((uint)({place}), {key}))"
+
+    def stacked(self, inputs: Sequence[Node], many: Sequence[bool], networks: int) -> tuple[Op, Sequence[Node]]:
+        """What each network would draw alone, by its own seed."""
+        seeds = self.seed if isinstance(self.seed, tuple) else (self.seed,) * networks
+        words = np.array([(seed & 0xFFFFFFFF, seed >> 32) for seed in seeds], np.uint32)
+        each = RandomOfEach(self.shape, 0, self.stream, self.title)
+        return each, [*all_widened(inputs, many, networks), as_node(words)]
+
+
+@dataclass(frozen=True)
+class RandomOfEach(Random):
+    """result[i] is what network i draws, by counters (networks,) and words of the seeds (networks, 2)."""
+
+    def infer(self, *inputs: Spec) -> Spec:
+        return Spec((*inputs[0].shape, *self.shape), super().infer(*inputs).dtype)
+
+    def emit(self, node: Node, index: Index, emitter: Emitter) -> str:
+        counter, words = node.inputs
+        low, high = (emitter.value(words, (index[0], Var(place, 2))) for place in "01")
+        return self.drawn(emitter, index[1:], emitter.value(counter, index[:1]), (low, high))
 
 
 def _draw(title: str, shape: int | Sequence[int], key: Key) -> Node:
     if not isinstance(key, Key):
         raise ArgumentError(f"{title}: got key {key!r}, wanted an ops.Key(seed, stream, counter)")
     wanted = (shape,) if isinstance(shape, int) else tuple(shape)
-    seed, stream = key.seed & 0xFFFFFFFFFFFFFFFF, key.stream & 0xFFFFFFFF
+    seeds = tuple(seed & 0xFFFFFFFFFFFFFFFF for seed in ((key.seed,) if isinstance(key.seed, int) else key.seed))
+    seed, stream = seeds[0] if isinstance(key.seed, int) else seeds, key.stream & 0xFFFFFFFF
     counter = convert(as_node(key.counter), np.dtype(np.int32))
     return apply(Random(wanted, seed, stream, title), counter)
 

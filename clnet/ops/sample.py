@@ -10,14 +10,14 @@ import numpy as np
 
 from clnet.compiled import eager
 from clnet.errors import ShapeError
-from clnet.graph import Broadcast, Emitter, Node, Pointwise, Spec
+from clnet.graph import Broadcast, Emitter, Node, Op, Pointwise, Spec
 from clnet.index import Index
 from clnet.ops import reduction
 from clnet.ops.elementwise import cast, convert, equal, floor, where
 from clnet.ops.indexing import arange, limited
-from clnet.ops.shape import expand_dims, reshape
+from clnet.ops.shape import Reshape, expand_dims, reshape
 from clnet.tensor import Tensor
-from clnet.trace import apply, as_node
+from clnet.trace import all_widened, apply, as_node
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,12 @@ class Sample(Pointwise):
         value = emitter.value(x, (index[0], limited(row, height), limited(column, width), index[3]))
         inside = f"(({row} >= 0) & ({row} < {height}) & ({column} >= 0) & ({column} < {width}))"
         return f"{inside} ? {value} : {emitter.scalar(0, x.dtype)}"
+
+    def stacked(self, inputs: Sequence[Node], many: Sequence[bool], networks: int) -> tuple[Op, Sequence[Node]]:
+        """The networks' pictures as one batch."""
+        x, rows, columns = all_widened(inputs, many, networks)
+        merged = [as_node(reshape(each, (-1, *each.shape[2:]))) for each in (x, rows, columns)]
+        return Reshape((*rows.shape, x.shape[4])), [apply(self, *merged)]
 
     def gradient(self, node: Node, dy: Tensor) -> Sequence[Tensor | None]:
         """dx[b, r, s] = sum of dy[b, i, j] over the (i, j) that looked there: in a fixed order, without a scatter."""

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from clnet.compiled import eager
 from clnet.errors import ArgumentError, ShapeError
-from clnet.graph import Broadcast, Emitter, Node, Pointwise, Spec, View, count
+from clnet.graph import Broadcast, Emitter, Node, Op, Pointwise, Spec, View, count
 from clnet.index import Expr, Index, Shifted, Var
 from clnet.index import reshape as reindex
 from clnet.ops.elementwise import common_dtype, convert
 from clnet.tensor import Tensor
-from clnet.trace import apply, as_node, current
+from clnet.trace import all_widened, apply, as_node, current
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,9 @@ class Reshape(View):
     def emit(self, node: Node, index: Index, emitter: Emitter) -> str:
         (x,) = node.inputs
         return emitter.value(x, reindex(index, node.shape, x.shape))
+
+    def stacked(self, inputs: Sequence[Node], many: Sequence[bool], networks: int) -> tuple[Op, Sequence[Node]]:
+        return Reshape((networks, *self.shape)), inputs
 
     def gradient(self, node: Node, dy: Tensor) -> Sequence[Tensor | None]:
         return [reshape(dy, node.inputs[0].shape)]
@@ -66,6 +69,9 @@ class Transpose(Pointwise):
         places = dict(zip(self.axes, index, strict=True))
         return emitter.value(node.inputs[0], tuple(places[axis] for axis in range(len(index))))
 
+    def stacked(self, inputs: Sequence[Node], many: Sequence[bool], networks: int) -> tuple[Op, Sequence[Node]]:
+        return Transpose((0, *(axis + 1 for axis in self.axes))), inputs
+
     def gradient(self, node: Node, dy: Tensor) -> Sequence[Tensor | None]:
         return [transpose(dy, tuple(int(axis) for axis in np.argsort(self.axes)))]
 
@@ -84,6 +90,10 @@ class Strided(Pointwise):
 
     def simplify(self, inputs: tuple[Node, ...]) -> Node | None:
         return inputs[0] if inputs[0].shape == self.shape and builtins.all(step == 1 for step in self.steps) else None
+
+    def stacked(self, inputs: Sequence[Node], many: Sequence[bool], networks: int) -> tuple[Op, Sequence[Node]]:
+        wide = replace(self, starts=(0, *self.starts), steps=(1, *self.steps), shape=(networks, *self.shape))
+        return wide, inputs
 
 
 @dataclass(frozen=True)
@@ -154,6 +164,9 @@ class Concatenate(Pointwise):
             start += extent
             text += value if number == len(node.inputs) - 1 else f"{place} < {start} ? {value} : "
         return text
+
+    def stacked(self, inputs: Sequence[Node], many: Sequence[bool], networks: int) -> tuple[Op, Sequence[Node]]:
+        return Concatenate(self.axis + 1), all_widened(inputs, many, networks)
 
     def gradient(self, node: Node, dy: Tensor) -> Sequence[Tensor | None]:
         return split(dy, [x.shape[self.axis] for x in node.inputs], axis=self.axis)

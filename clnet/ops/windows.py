@@ -12,9 +12,9 @@ from typing import Any, Literal, TypeAlias
 
 from clnet.compiled import eager
 from clnet.errors import ArgumentError, ShapeError
-from clnet.graph import Broadcast, Emitter, Node, Pointwise, Spec
+from clnet.graph import Broadcast, Emitter, Node, Op, Pointwise, Spec
 from clnet.index import Expr, Index, Sum, Var
-from clnet.ops.shape import reshape, slice, transpose
+from clnet.ops.shape import Reshape, reshape, slice, transpose
 from clnet.tensor import Tensor
 from clnet.trace import apply, as_node
 
@@ -35,6 +35,12 @@ class _Sliding(Pointwise):
     def infer(self, *inputs: Spec) -> Spec:
         batch, _, _, *rest = inputs[0].shape
         return Spec((batch, *self.extents, *rest), inputs[0].dtype)
+
+    def stacked(self, inputs: Sequence[Node], many: Sequence[bool], networks: int) -> tuple[Op, Sequence[Node]]:
+        """The networks' pictures as one batch."""
+        (x,) = inputs
+        found = apply(self, reshape(x, (-1, *x.shape[2:])))
+        return Reshape((*x.shape[:2], *found.shape[1:])), [found]
 
 
 @dataclass(frozen=True)
