@@ -4,7 +4,7 @@ There is no backward in NumPy: who checks gradients differences `reference` cent
 the comparison of runtimes all walk this table.
 """
 
-from clnet.cases import elementwise, pictures, products, recurrent, reductions, shapes
+from clnet.cases import attention, elementwise, pictures, products, recurrent, reductions, shapes
 from clnet.cases.case import Case, tolerance
 
 __all__ = ["CASES", "Case", "tolerance"]
@@ -16,4 +16,5 @@ CASES: tuple[Case, ...] = (
     *shapes.rows(),
     *pictures.rows(),
     *recurrent.rows(),
+    *attention.rows(),
 )

@@ -2,6 +2,7 @@
 
 from clnet.nn import initializers
 from clnet.nn.activation import Activation
+from clnet.nn.attention import CrossAttention, MultiHeadAttention, TransformerEncoderLayer
 from clnet.nn.augmentation import (
     RandomCrop,
     RandomElasticTransform,
@@ -33,6 +34,7 @@ from clnet.nn.pooling import (
     MaxPool2D,
     UpSample2D,
 )
+from clnet.nn.position import PositionalEncoding, PositionEmbedding
 from clnet.nn.recurrent import GRU, LSTM, Bidirectional, SimpleRNN, TimeDistributed
 from clnet.nn.regularizers import L1, L1L2, L2
 
@@ -50,6 +52,7 @@ __all__ = [
     "Conv1D",
     "Conv2D",
     "Conv2DTranspose",
+    "CrossAttention",
     "Dense",
     "DepthwiseConv2D",
     "Dropout",
@@ -69,6 +72,9 @@ __all__ = [
     "MaxPool1D",
     "MaxPool2D",
     "MixUp",
+    "MultiHeadAttention",
+    "PositionEmbedding",
+    "PositionalEncoding",
     "RMSNorm",
     "RandomCrop",
     "RandomElasticTransform",
@@ -82,6 +88,7 @@ __all__ = [
     "SimpleRNN",
     "SpatialDropout2D",
     "TimeDistributed",
+    "TransformerEncoderLayer",
     "UpSample2D",
     "fold_batch_norm",
     "initializers",

@@ -3,6 +3,7 @@
 from typing import Any
 
 from clnet.ops.activation import elu, gelu, hard_sigmoid, leaky_relu, mish, relu, selu, sigmoid, silu, softplus
+from clnet.ops.attention import attention, self_attention
 from clnet.ops.convolution import convolution, transposed_convolution
 from clnet.ops.elementwise import (
     abs,
@@ -75,6 +76,7 @@ __all__ = [
     "add",
     "arange",
     "argmax",
+    "attention",
     "average_pool",
     "broadcast_to",
     "cast",
@@ -136,6 +138,7 @@ __all__ = [
     "reshape",
     "rsqrt",
     "sample",
+    "self_attention",
     "selu",
     "sigmoid",
     "sign",
