@@ -81,7 +81,7 @@ def test_every_kernel_file_has_its_twin_and_its_reader(file):
     assert f'"{file.name}"' in text, f"nobody reads {file.name}"
     if file.name in LIBRARIES:
         return
-    family = "gemm" if file.stem.startswith("gemm_") else re.sub("_(cpu|gpu|tile)$", "", file.stem)
+    family = "gemm" if file.stem.startswith("gemm_") else re.sub("(_weights)?_(cpu|gpu|tile)$", "", file.stem)
     assert [*PACKAGE.rglob(f"{family}.py"), *PACKAGE.glob(f"{family}/__init__.py")], f"{file.name} has no twin in clnet"
 
 

@@ -86,7 +86,11 @@ def _convolutions() -> list[Case]:
             "convolution_relu",  # bias and activation in the epilogue, padding in memory
             lambda x, w, b: ops.relu(ops.convolution(x, w, padding=1) + b),
             lambda x, w, b: np.maximum(_convolution(x, w, 1, same) + b, 0),
-            [((2, 5, 6, 3), (3, 3, 3, 4), (4,)), ((2, 9, 18, 7), (3, 3, 7, 35), (35,))],
+            [
+                ((2, 5, 6, 3), (3, 3, 3, 4), (4,)),
+                ((2, 9, 18, 17), (3, 3, 17, 35), (35,)),
+                ((1, 3, 40, 80), (3, 3, 80, 17), (17,)),
+            ],
             length=length,
         ),
         Case(

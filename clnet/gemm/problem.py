@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from clnet.device import Device
 from clnet.lowering import Epilogue
-from clnet.tensor import Tensor
 
 DOUBLE = "#pragma OPENCL EXTENSION cl_khr_fp64 : enable\n"
 
@@ -47,6 +46,14 @@ def swapped(problem: Problem) -> Problem:
     )
 
 
+class Typed(Protocol):
+    """What has elements of a dtype."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of every array."""
+
+
 @dataclass(frozen=True)
 class Registers:
     """A core's vector registers: `count` of them, each with `width` elements of `size` bytes."""
@@ -56,7 +63,7 @@ class Registers:
     size: int
 
     @classmethod
-    def of(cls, device: Device, like: Problem | Tensor) -> Registers:
+    def of(cls, device: Device, like: Typed) -> Registers:
         size = max(16, 4 * device.facts.vector_width)  # bytes; a simulator claims vectors of one float
         return cls(16 if size == 32 else 32, size // like.dtype.itemsize, like.dtype.itemsize)
 

@@ -1,7 +1,6 @@
 """Convolutions of pictures and sequences, and their transposes.
 
-All are one core, windows of a padded picture times weights: a transposed convolution is a convolution of the picture
-with zeros between its elements, and so is every gradient.
+A transposed convolution is a convolution of the picture with zeros between its elements, and so is every gradient.
 """
 
 from __future__ import annotations
@@ -12,12 +11,13 @@ from clnet.compiled import eager
 from clnet.errors import ArgumentError, DTypeError, ShapeError
 from clnet.graph import Node
 from clnet.ops import reduction
+from clnet.ops.convolve import Geometry, forward, spread_windows
 from clnet.ops.elementwise import common_dtype, convert
 from clnet.ops.product import matmul
-from clnet.ops.shape import Embed, pad, reshape, slice, transpose
-from clnet.ops.windows import Padding, Pair, Size, counts, paddings, pair, reach, windows
+from clnet.ops.shape import reshape, slice, transpose
+from clnet.ops.windows import Padding, Pair, Size, counts, paddings, pair, reach
 from clnet.tensor import Tensor
-from clnet.trace import apply, as_node
+from clnet.trace import as_node
 
 
 @eager
@@ -37,9 +37,10 @@ def convolution(
     apart = pair("convolution", "dilation", dilation, axes=axes)
     sizes = (weights.shape[0], weights.shape[1])
     sides = paddings("convolution", padding, _extents(picture), sizes, steps, apart, axes=axes)
-    padded = pad(picture, [(0, 0), *sides, (0, 0)])
-    counts("convolution", _extents(padded), sizes, steps, apart)
-    return _like(x, _valid(as_node(padded), weights, steps, apart, groups))
+    starts = (sides[0][0], sides[1][0])
+    padded = (picture.shape[1] + sum(sides[0]), picture.shape[2] + sum(sides[1]))
+    outputs = counts("convolution", padded, sizes, steps, apart)
+    return _like(x, _convolved(picture, weights, Geometry(steps, apart, (1, 1), starts), outputs, groups))
 
 
 @eager
@@ -70,14 +71,17 @@ def transposed_convolution(
         )
     sizes = (weights.shape[0], weights.shape[1])
     sides = paddings(who, padding, _extents(picture), sizes, steps, apart, axes=axes)
-    along = []
+    starts, outputs = [], []
     for axis, extent in enumerate(_extents(picture)):
         span, stride = reach(sizes[axis], apart[axis]), steps[axis]
         before, after = _taken_off(padding, sides[axis], span, stride, None if more is None else more[axis])
-        if (extent - 1) * stride + span - before - after < 1:
-            raise ShapeError(f"{who}: of an input of {extent}, padding {padding!r} leaves nothing")
-        along.append((span - 1 - before, span - 1 - after))
-    return _like(x, _transposed(picture, weights, steps, apart, groups, (along[0], along[1])))
+        starts.append(span - 1 - before)
+        outputs.append((extent - 1) * stride + span - before - after)
+    if min(outputs) < 1:
+        raise ShapeError(f"{who}: of an input of {_extents(picture)}, padding {padding!r} leaves nothing")
+    geometry = Geometry((1, 1), apart, steps, (starts[0], starts[1]))
+    turned = slice(weights, (sizes[0] - 1, sizes[1] - 1, 0, 0), weights.shape, steps=(-1, -1, 1, 1))
+    return _like(x, _convolved(picture, as_node(turned), geometry, (outputs[0], outputs[1]), groups))
 
 
 def _taken_off(padding: Padding, sides: Pair, span: int, stride: int, more: int | None) -> Pair:
@@ -90,19 +94,6 @@ def _taken_off(padding: Padding, sides: Pair, span: int, stride: int, more: int 
     if padding == "valid" and more is None:
         more = max(stride - span, 0)
     return sides[0], sides[1] - (more or 0)
-
-
-def _transposed(x: Node, w: Node, strides: Pair, dilation: Pair, groups: int, zeros: tuple[Pair, Pair]) -> Tensor:
-    """The convolution of x spread out, with so many zeros around it, and the kernel turned; cut where they are < 0."""
-    spread = [(extent - 1) * stride + 1 for extent, stride in zip(_extents(x), strides, strict=True)]
-    (top, bottom), (left, right) = [(max(before, 0), max(after, 0)) for before, after in zeros]
-    shape = (x.shape[0], top + spread[0] + bottom, left + spread[1] + right, x.shape[-1])
-    padded = apply(Embed((0, top, left, 0), (1, *strides, 1), shape), x)
-    turned = slice(w, (w.shape[0] - 1, w.shape[1] - 1, 0, 0), w.shape, steps=(-1, -1, 1, 1))
-    y = _valid(padded, as_node(turned), (1, 1), dilation, groups)
-    (above, below), (before, after) = [(max(-first, 0), max(-last, 0)) for first, last in zeros]
-    n, rows, columns, outputs = y.shape
-    return slice(y, (0, above, before, 0), (n, rows - above - below, columns - before - after, outputs))
 
 
 def _pictures(who: str, x: Tensor, w: Tensor, groups: int) -> tuple[Node, Node, int]:
@@ -133,21 +124,19 @@ def _like(x: Tensor, y: Tensor) -> Tensor:
     return y if x.ndim == 4 else reshape(y, (y.shape[0], *y.shape[2:]))
 
 
-def _valid(x: Node, w: Node, strides: Pair, dilation: Pair, groups: int) -> Tensor:
-    """The convolution of a padded picture."""
-    kh, kw, inputs, outputs = w.shape
-    taken: Any = windows(x, (kh, kw), strides=strides, dilation=dilation)
-    n, rows, columns = taken.shape[:3]
+def _convolved(x: Node, w: Node, geometry: Geometry, outputs: Pair, groups: int) -> Tensor:
+    """The convolution of each group."""
     if groups == 1:
-        y = matmul(reshape(taken, (n * rows * columns, kh * kw * inputs)), reshape(w, (kh * kw * inputs, outputs)))
-    elif inputs == 1:  # a few sums for each channel: no product has an axis to run along
-        each = outputs // groups
-        spread = reshape(taken, (n, rows, columns, kh, kw, groups, 1)) * reshape(w, (kh, kw, groups, each))
+        return forward(x, w, geometry, outputs)
+    kh, kw, inputs, filters = w.shape
+    each, n = filters // groups, x.shape[0]
+    taken: Any = spread_windows(x, geometry, outputs, (kh, kw))
+    if inputs == 1:  # a few sums for each channel: no product has an axis to run along
+        spread = reshape(taken, (n, *outputs, kh, kw, groups, 1)) * reshape(w, (kh, kw, groups, each))
         y = reduction.sum(spread, axis=(3, 4))
     else:
-        apart = reshape(taken, (n * rows * columns, kh * kw, groups, inputs))
+        apart = reshape(taken, (n * outputs[0] * outputs[1], kh * kw, groups, inputs))
         left = reshape(transpose(apart, (2, 0, 1, 3)), (groups, -1, kh * kw * inputs))
-        each = outputs // groups
         right = transpose(reshape(w, (kh * kw * inputs, groups, each)), (1, 0, 2))
         y = transpose(matmul(left, right), (1, 0, 2))
-    return reshape(y, (n, rows, columns, outputs))
+    return reshape(y, (n, *outputs, filters))

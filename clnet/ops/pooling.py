@@ -10,7 +10,8 @@ import numpy as np
 
 from clnet.compiled import eager
 from clnet.errors import DTypeError, ShapeError
-from clnet.graph import Node
+from clnet.graph import Emitter, Node, Pointwise, Spec
+from clnet.index import Index
 from clnet.ops import reduction
 from clnet.ops.elementwise import equal, sqrt, square, where
 from clnet.ops.indexing import arange
@@ -33,10 +34,33 @@ class First(Max):
 
     def gradient(self, node: Node, dy: Tensor) -> Sequence[Tensor | None]:
         (taken,) = node.inputs
-        n, rows, columns, a, b, channels = taken.shape
-        chosen = reshape(apply(ArgMax(self.axes), taken), (n, rows, columns, 1, 1, channels))
-        own = reshape(arange(a * b), (1, 1, 1, a, b, 1))
-        return [where(equal(chosen, own), reshape(dy, chosen.shape), 0.0)]
+        return [apply(Chosen((taken.shape[3], taken.shape[4])), apply(ArgMax(self.axes), taken), dy)]
+
+
+@dataclass(frozen=True)
+class Chosen(Pointwise):
+    """result[n, r, q, i, j, c] = dy[n, r, q, c] where taps[n, r, q, c] = i * size[1] + j, else 0.
+
+    One op, so that what the forward pass leaves behind for it is `taps`, not a mask of every element.
+    """
+
+    size: Pair
+
+    def infer(self, *inputs: Spec) -> Spec:
+        n, rows, columns, channels = inputs[0].shape
+        return Spec((n, rows, columns, *self.size, channels), inputs[1].dtype)
+
+    def emit(self, node: Node, index: Index, emitter: Emitter) -> str:
+        taps, dy = node.inputs
+        pixel, own = (*index[:3], index[5]), emitter.code(index[3:5], self.size)
+        return f"{emitter.value(taps, pixel)} == {own} ? {emitter.value(dy, pixel)} : {emitter.scalar(0, node.dtype)}"
+
+    def gradient(self, node: Node, dy: Tensor) -> Sequence[Tensor | None]:
+        taps, _ = node.inputs
+        n, rows, columns, channels = taps.shape
+        own = reshape(arange(self.size[0] * self.size[1]), (1, 1, 1, *self.size, 1))
+        chosen = equal(reshape(taps, (n, rows, columns, 1, 1, channels)), own)
+        return [None, reduction.sum(where(chosen, dy, 0.0), axis=TAPS)]
 
 
 @eager

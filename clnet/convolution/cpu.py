@@ -1,0 +1,127 @@
+"""The direct forms for CPUs: convolution_cpu.cl and convolution_weights_cpu.cl with tiles that suit the sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from math import ceil
+
+import numpy as np
+
+from clnet.convolution.problem import Problem
+from clnet.device import Device
+from clnet.gemm.problem import Registers
+from clnet.kernels import Launch, define, read
+from clnet.lowering import WORKSPACE, Epilogue, Lowering
+
+ROWS, VECTORS = 14, 4  # the largest tile's sides
+LAID_OUT, MOST_LAID_OUT = 8192, 65536  # elements of x on the stack: those that a core's first cache holds, and at most
+TOGETHER = 24 << 10  # bytes of images, or of rows of them, that a core's first cache holds: 130 -> 165-190 GFLOP/s
+FEW, PARTS = 16, 8  # tiles of 8 by 16 weights that do not keep cores busy: then the batch is cut in so many parts
+
+
+def suits(device: Device, problem: Problem) -> bool:
+    """Whether the kernels are for it: vectors of filters, images that are there, strides on one side only."""
+    if device.kind != "cpu" or problem.filters < Registers.of(device, problem).width or not problem.batch:
+        return False
+    one_sided = all(1 in sides for sides in zip(problem.strides, problem.spread, strict=True))
+    rows, _ = tile(problem.outputs[1], problem, Registers.of(device, problem))
+    return one_sided and (problem.is_whole or _laid_out(problem, rows) <= MOST_LAID_OUT)
+
+
+def lower(device: Device, problem: Problem, x: Hashable, w: Hashable, epilogue: Epilogue, units: int) -> Lowering:
+    """One launch: each work-group does some rows of an image of y, a panel of its channels."""
+    registers = Registers.of(device, problem)
+    rows, vectors = tile(problem.outputs[1], problem, registers)
+    panels = ceil(problem.filters / (vectors * registers.width))
+    wanted = 1 if units == 1 else ceil(8 * units / (problem.batch * panels))
+    block = ceil(problem.outputs[0] / min(wanted, problem.outputs[0]))
+    source = _source(problem, epilogue, registers, MR=rows, NV=vectors, SEGMENT=_segment(problem, rows))
+    grid = (panels, ceil(problem.outputs[0] / block), problem.batch)
+    arguments = (x, w, np.int32(block), *epilogue.arguments)
+    text = source + read("gemm_registers.cl") + read("convolution_cpu.cl")
+    return Lowering((Launch(text, "convolution", arguments, grid, (1, 1, 1)),))
+
+
+def lower_weights(
+    device: Device, problem: Problem, x: Hashable, dy: Hashable, epilogue: Epilogue, units: int
+) -> Lowering:
+    """Each work-group does some tiles of dw, over the whole batch, or over a part of it where tiles are few."""
+    registers = Registers.of(device, problem)
+    merged = problem.is_whole and problem.starts[1] == 0 and problem.dilation[1] == 1
+    depth = problem.channels * (problem.kernel[1] if merged else 1)
+    rows, vectors = tile(depth, problem, registers)
+    taps = problem.kernel[0] * (1 if merged else problem.kernel[1])
+    tiles = taps * ceil(depth / rows) * ceil(problem.filters / (vectors * registers.width))
+    weights = problem.kernel[0] * problem.kernel[1] * problem.channels * problem.filters
+    part = ceil(problem.batch / parts(problem))
+    cut = ceil(problem.batch / part)
+    row = problem.inputs[1] * problem.channels * problem.strides[0] + problem.outputs[1] * problem.filters
+    lines = max(1, min(problem.outputs[0], TOGETHER // (row * registers.size)))
+    together = min(part, max(1, TOGETHER // (row * registers.size * problem.outputs[0])))
+    each = ceil(tiles / (1 if units == 1 else ceil(4 * units / cut)))
+    constants = {"MR": rows, "NV": vectors, "MERGED": int(merged), "PARTS": int(cut > 1)}
+    text = _source(problem, epilogue, registers, **constants) + read("gemm_registers.cl")
+    text += read("convolution_weights_cpu.cl")
+    i = np.int32
+    sizes = (i(problem.batch), i(part), i(together), i(lines), i(each))
+    grid = (ceil(tiles / each), cut)
+    arguments = (WORKSPACE, x, dy, *sizes, *epilogue.arguments)
+    launches = [Launch(text, "convolution_weights", arguments, grid, (1, 1))]
+    if cut > 1:
+        lines = weights // problem.filters
+        block = ceil(lines / (4 * units))
+        merge = (WORKSPACE, i(cut), i(block), *epilogue.arguments)
+        launches.append(Launch(text, "merge", merge, (ceil(lines / block),), (1,)))
+    space = cut * (tiles * rows * vectors * registers.width + (weights if cut > 1 else 0))
+    return Lowering(tuple(launches), space * registers.size)
+
+
+def parts(problem: Problem) -> int:
+    """Into how many parts the batch is cut for the gradient by the weights: by shape alone, because it decides bits."""
+    weights = problem.kernel[0] * problem.kernel[1] * problem.channels * problem.filters
+    return min(problem.batch, PARTS) if weights < FEW * 128 else 1
+
+
+def tile(extent: int, problem: Problem, registers: Registers) -> tuple[int, int]:
+    """(rows, vectors) of the tile with which `extent` rows of filters take the least time."""
+
+    def cost(rows: int, vectors: int) -> float:
+        """Cycles a step, times tiles: one multiply-add of a vector, or one load, a cycle; a sum waits for four."""
+        step = max(rows * vectors, rows + vectors, 4) + 0.3 * vectors
+        return ceil(extent / rows) * ceil(problem.filters / (vectors * registers.width)) * step
+
+    candidates = [
+        (rows, vectors)
+        for vectors in range(1, min(VECTORS, ceil(problem.filters / registers.width)) + 1)
+        for rows in range(1, min(ROWS, extent, (registers.count - 1 - vectors) // vectors) + 1)
+    ]
+    return min(candidates, key=lambda sides: cost(*sides))
+
+
+def _segment(problem: Problem, rows: int) -> int:
+    """Columns of y whose x is laid out at once; 0: x is read where it lies."""
+    if problem.is_whole:
+        return 0
+    segment = problem.outputs[1]
+    while segment > rows and _laid_out(problem, segment) > LAID_OUT:
+        segment = ceil(segment / 2 / rows) * rows
+        if segment == rows:
+            break
+    return segment
+
+
+def _laid_out(problem: Problem, columns: int) -> int:
+    """Elements of x under so many columns of y, for all rows of the kernel."""
+    across = (columns - 1) * problem.strides[1] + problem.reach[1]
+    return problem.kernel[0] * across * problem.channels
+
+
+def _source(problem: Problem, epilogue: Epilogue, registers: Registers, **constants: int) -> str:
+    return epilogue.source + define(
+        **registers.parameters,
+        **problem.constants,
+        **constants,
+        PLAIN=int(epilogue.plain),
+        EPILOGUE_PARAMETERS=epilogue.parameters,
+        EPILOGUE_NAMES=epilogue.names,
+    )
