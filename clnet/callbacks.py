@@ -27,6 +27,7 @@ from clnet.variable import Variable
 __all__ = [
     "Callback",
     "EarlyStopping",
+    "HalveOnPlateau",
     "History",
     "LearningRateScheduler",
     "ModelCheckpoint",
@@ -38,6 +39,7 @@ __all__ = [
 
 Logs = Mapping[str, float]
 Mode = Literal["auto", "min", "max"]
+RISING = ("accuracy", "precision", "recall", "f1", "r2")  # metrics that are the better the larger they are
 
 
 class Trainee(Protocol):
@@ -174,7 +176,7 @@ class Monitor(Callback):
         self.min_delta = min_delta
 
     def on_train_begin(self) -> None:
-        rises = self.mode == "max" or (self.mode == "auto" and "accuracy" in self.monitor)
+        rises = self.mode == "max" or (self.mode == "auto" and any(name in self.monitor for name in RISING))
         self._sign = -1.0 if rises else 1.0
         self.best = math.inf * self._sign
         self.best_epoch: int | None = None
@@ -305,6 +307,46 @@ class ReduceLROnPlateau(Monitor):
             optimizer = self.model.optimizer
             optimizer.learning_rate = max(self.min_lr, self.factor * _rate(optimizer, "ReduceLROnPlateau"))
             self._waited = 0
+
+
+class HalveOnPlateau(Monitor):
+    """Halves the learning rate when `monitor` has not got better for `patience` epochs; stops at 1/128 of the first.
+
+    Nielsen, chapter 3, "How to choose a neural network's hyper-parameters?": the halving that would reach `lowest` of
+    the rate at the beginning ends training instead.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_accuracy",
+        *,
+        patience: int = 10,
+        lowest: float = 1 / 128,
+        min_delta: float = 0.0,
+        mode: Mode = "auto",
+    ) -> None:
+        super().__init__(monitor, mode=mode, min_delta=min_delta)
+        if not 0 < lowest < 1 or patience < 1:
+            raise ArgumentError(
+                f"HalveOnPlateau: lowest is {lowest}, patience {patience}; wants 0 < lowest < 1 and epochs, 1 or more"
+            )
+        self.patience = patience
+        self.lowest = lowest
+
+    def on_train_begin(self) -> None:
+        super().on_train_begin()
+        self._waited = 0
+        self._first = _rate(self.model.optimizer, "HalveOnPlateau")
+
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        self._waited = 0 if self.improves(epoch, logs) else self._waited + 1
+        if self._waited >= self.patience:
+            self._waited = 0
+            rate = _rate(self.model.optimizer, "HalveOnPlateau") / 2
+            if rate <= self.lowest * self._first:
+                self.model.stop_training = True
+            else:
+                self.model.optimizer.learning_rate = rate
 
 
 def _rate(optimizer: Optimizer, who: str) -> float:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ import clnet
 from clnet import checkpoint, recipe, tree
 from clnet.callbacks import Callback, History, ProgressBar, Run
 from clnet.checkpoint import Checkpoint
+from clnet.compiled import compile
 from clnet.device import device as find
 from clnet.errors import ArgumentError, CheckpointError, ClnetError
 from clnet.nn.layer import Layer, tree_map
@@ -177,6 +179,30 @@ class Model:
             leaves, structure = tree.flatten(self._steps.predict(batch), is_array)
             parts.append([leaf.numpy()[: samples - start] for leaf in leaves])
         return tree.unflatten(structure, iter([np.concatenate(part) for part in zip(*parts, strict=True)]))
+
+    @contextmanager
+    def averaged(self) -> Iterator[Model]:
+        """Inside, the weights are the running means that the optimizer keeps (`average=optim.EMA()`), once it has some.
+
+            with model.averaged():
+                model.evaluate(x, y)
+
+        Not for `fit`. Running statistics of batch normalizations stay what they are.
+        """
+        if self.optimizer.average is None:
+            raise ArgumentError("averaged: the optimizer keeps no means; give it average=optim.EMA() or optim.SWA()")
+        swap = compile(self._swap, device=self.device)
+        swap()
+        try:
+            yield self
+        finally:
+            swap()
+
+    def _swap(self) -> None:
+        for path, mean in self.optimizer.averages().items():
+            weight = self.net.variables()[path]
+            weight.assign(mean)
+            mean.assign(weight)  # what it was on entry
 
     def summary(self) -> str:
         """A table of the layers: output shape, parameters, bytes."""

@@ -17,7 +17,7 @@ from clnet.device import Device
 from clnet.errors import ArgumentError
 from clnet.tensor import Tensor, tensor
 
-__all__ = ["Constant", "CosineDecay", "ExponentialDecay", "Schedule", "StepDecay"]
+__all__ = ["Constant", "CosineDecay", "ExponentialDecay", "OneCycle", "Schedule", "StepDecay"]
 
 
 class Schedule:
@@ -95,6 +95,37 @@ class CosineDecay(Schedule):
         if not self.warmup:
             return fall
         return ops.where(count < self.warmup, (count + 1) * (self.rate / self.warmup), fall)
+
+
+@dataclass(frozen=True)
+class OneCycle(Schedule):
+    """From rate / divide up half a cosine to rate, in `warmup` of `total` counts, and down another to rate / final.
+
+    Smith and Topin 2018 (arXiv:1708.07120); as PyTorch's `OneCycleLR`, whose last count is total - 1.
+    """
+
+    rate: float
+    total: int
+    warmup: float = 0.3
+    divide: float = 25.0
+    final: float = 25e4
+
+    def __post_init__(self) -> None:
+        _positive(self, total=self.total - 1, divide=self.divide, final=self.final)
+        if not 0 < self.warmup < 1:
+            raise ArgumentError(f"OneCycle: warmup is {self.warmup}, wants a part of the counts, 0 < warmup < 1")
+
+    def __call__(self, count: Tensor) -> Tensor:
+        top = self.warmup * self.total - 1
+        up = _between(self.rate / self.divide, self.rate, count / max(top, 1e-9))
+        down = _between(self.rate, self.rate / self.final, (count - top) / (self.total - 1 - top))
+        return ops.where(count < top, up, down)
+
+
+def _between(start: float, end: float, part: Tensor) -> Tensor:
+    """Half a cosine from start to end as part goes from 0 to 1, and what it was there on both sides."""
+    way: Tensor = end + (start - end) * 0.5 * (1 + cosine(ops.clip(part, 0.0, 1.0) * math.pi))
+    return way
 
 
 cosine = ops.elementwise("cosine", "cos(x)", "-dy * sin(x)")

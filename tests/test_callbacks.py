@@ -132,6 +132,14 @@ def test_rates_fall_on_a_plateau():
     assert model.optimizer.learning_rate == 0.3
 
 
+def test_nielsens_halving_ends_at_a_128th():
+    model, epochs = train(callbacks.HalveOnPlateau("val_loss", patience=2), [3.0] * 40)
+    assert model.optimizer.learning_rate == 0.8 / 64
+    assert epochs == 1 + 2 * 7
+    with pytest.raises(ArgumentError, match="lowest is 2"):
+        callbacks.HalveOnPlateau(lowest=2)
+
+
 def test_refusals():
     with pytest.raises(ArgumentError, match="EarlyStopping: monitors 'val_accuracy', training has loss, val_loss"):
         train(callbacks.EarlyStopping("val_accuracy"), [1.0])

@@ -34,6 +34,39 @@ def adagrad(w, g, s, rate, t):
     return w - rate * g / np.sqrt(a + 1e-7)
 
 
+def adadelta(w, g, s, rate, t, rho=0.95, epsilon=1e-7):
+    a = s["a"] = rho * s.get("a", 0) + (1 - rho) * g * g
+    d = g * np.sqrt(s.get("u", 0) + epsilon) / np.sqrt(a + epsilon)
+    s["u"] = rho * s.get("u", 0) + (1 - rho) * d * d
+    return w - rate * d
+
+
+def adamax(w, g, s, rate, t, b1=0.9, b2=0.999):
+    m = s["m"] = b1 * s.get("m", 0) + (1 - b1) * g
+    u = s["u"] = np.maximum(b2 * s.get("u", 0), np.abs(g))
+    return w - rate * m / ((1 - b1**t) * (u + 1e-7))
+
+
+def nadam(w, g, s, rate, t, b1=0.9, b2=0.999):
+    m = s["m"] = b1 * s.get("m", 0) + (1 - b1) * g
+    v = s["v"] = b2 * s.get("v", 0) + (1 - b2) * g * g
+    ahead = b1 * m / (1 - b1 ** (t + 1)) + (1 - b1) * g / (1 - b1**t)
+    return w - rate * ahead / (np.sqrt(v / (1 - b2**t)) + 1e-7)
+
+
+def lion(w, g, s, rate, t, b1=0.9, b2=0.99):
+    m = s.get("m", 0)
+    s["m"] = b2 * m + (1 - b2) * g
+    return w - rate * np.sign(b1 * m + (1 - b1) * g)
+
+
+def lamb(w, g, s, rate, t, b1=0.9, b2=0.999, decay=0.0):
+    m = s["m"] = b1 * s.get("m", 0) + (1 - b1) * g
+    v = s["v"] = b2 * s.get("v", 0) + (1 - b2) * g * g
+    u = m / (1 - b1**t) / (np.sqrt(v / (1 - b2**t)) + 1e-7) + (decay * w if w.ndim > 1 else 0)
+    return w - rate * np.linalg.norm(w) / np.linalg.norm(u) * u
+
+
 def options(rule, **kwargs):
     return lambda *args: rule(*args, **kwargs)
 
@@ -51,6 +84,12 @@ CASES = {
     "RMSprop": (lambda: optim.RMSprop(0.01), rmsprop),
     "RMSprop momentum": (lambda: optim.RMSprop(0.01, momentum=0.5), options(rmsprop, momentum=0.5)),
     "Adagrad": (lambda: optim.Adagrad(0.1), adagrad),
+    "Adadelta": (lambda: optim.Adadelta(1.0), adadelta),
+    "Adamax": (lambda: optim.Adamax(0.01), adamax),
+    "Nadam": (lambda: optim.Nadam(0.01), nadam),
+    "Lion": (lambda: optim.Lion(0.01), lion),
+    "LAMB": (lambda: optim.LAMB(0.01), lamb),
+    "LAMB decay": (lambda: optim.LAMB(0.01, weight_decay=0.1), options(lamb, decay=0.1)),
 }
 
 

@@ -14,6 +14,13 @@ def cosine(count):
     return 0.01 + 0.19 * (1 + math.cos(math.pi * min(1, (count - 10) / 50))) / 2
 
 
+def one_cycle(count):
+    top, last = 0.3 * 40 - 1, 39
+    if count < top:
+        return 0.5 + (0.02 - 0.5) * (1 + math.cos(math.pi * count / top)) / 2
+    return 5e-6 + (0.5 - 5e-6) * (1 + math.cos(math.pi * min(1, (count - top) / (last - top)))) / 2
+
+
 @pytest.mark.parametrize(
     ("schedule", "rate"),
     [
@@ -22,6 +29,7 @@ def cosine(count):
         (schedules.ExponentialDecay(0.5, every=7, factor=0.9), lambda count: 0.5 * 0.9 ** (count / 7)),
         (schedules.CosineDecay(0.2, decay=50, warmup=10, lowest=0.01), cosine),
         (schedules.CosineDecay(0.2, decay=4), lambda count: 0.1 * (1 + math.cos(math.pi * min(1, count / 4)))),
+        (schedules.OneCycle(0.5, total=40, final=1e5), one_cycle),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -35,3 +43,5 @@ def test_refusals():
         schedules.StepDecay(0.1, every=0)
     with pytest.raises(ArgumentError, match="CosineDecay: decay is 0"):
         schedules.CosineDecay(0.1, decay=0)
+    with pytest.raises(ArgumentError, match="OneCycle: warmup is 1"):
+        schedules.OneCycle(0.1, total=10, warmup=1)

@@ -1,17 +1,16 @@
-"""Optimizers: what a gradient does to a weight.
+"""Optimizer: what a gradient does to a weight, and what all optimizers share.
 
     optimizer = optim.Adam(learning_rate=1e-3, clip_norm=1.0)
     loss, gradients = clnet.value_and_grad(objective, wrt=net.trainable_variables())()
     optimizer.apply(gradients)                                      # in a traced step
 
 Updates are elementwise in gradient, weight, state and scalars, so a plan fuses them into the product that computes the
-gradient. What all optimizers share is in `Optimizer`; each adds its `slots` and its `update`.
+gradient; for a norm (`clip_norm`, LAMB) it is written out. Each optimizer adds its `slots` and its `update`.
 """
 
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, fields
 from typing import Any
@@ -22,11 +21,10 @@ from numpy.typing import NDArray
 from clnet import ops
 from clnet.compiled import Gradients
 from clnet.errors import ArgumentError
+from clnet.optim.averaging import Averaging
 from clnet.schedules import Schedule
 from clnet.tensor import Tensor
 from clnet.variable import Variable
-
-__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop"]
 
 State = dict[str, Tensor]
 
@@ -41,6 +39,10 @@ class Optimizer:
     `decay_vectors`. clip_norm: all gradients together are scaled to this norm if theirs is larger (Keras's
     `global_clipnorm`), before l1 and l2. The reported loss contains no penalty.
 
+    accumulate: so many batches make one step, by the mean of their gradients: that of one batch with all their samples,
+    if they have equally many. Schedules count steps. average: a running mean of the weights, `EMA` or `SWA`, kept
+    beside them; `Model.averaged` evaluates, predicts and saves with it.
+
     `learning_rate` may be set between steps (by a number); the other numbers are compiled into the step.
     """
 
@@ -51,6 +53,8 @@ class Optimizer:
     l2: float = 0.0
     clip_norm: float | None = None
     decay_vectors: bool = False
+    accumulate: int = 1
+    average: Averaging | None = None
 
     def __post_init__(self) -> None:
         self._step: Variable | None = None
@@ -61,6 +65,8 @@ class Optimizer:
             value = getattr(self, field.name)
             if isinstance(value, (int, float)) and not value >= 0:
                 raise ArgumentError(f"{type(self).__name__}: {field.name} is {value}, wants 0 or more")
+        if not isinstance(self.accumulate, int) or self.accumulate < 1:
+            raise ArgumentError(f"{type(self).__name__}: accumulate is {self.accumulate}, wants batches, 1 or more")
 
     def __setattr__(self, name: str, value: Any) -> None:
         if getattr(self, "_step", None) is not None and name in {field.name for field in fields(self)}:
@@ -71,13 +77,18 @@ class Optimizer:
         """Name and first value of each array of state that a weight has."""
         return {}
 
-    def update(self, gradient: Tensor, weight: Tensor, state: State, rate: Tensor) -> tuple[Tensor, State]:
-        """(what to subtract from the weight, the new state); all have the weight's shape but rate, a scalar."""
+    def update(
+        self, gradient: Tensor, weight: Tensor, state: State, rate: Tensor, step: Tensor
+    ) -> tuple[Tensor, State]:
+        """(what to subtract from the weight, the new state), of the weight's shape.
+
+        rate and step, which counts from 1, are scalars; what several weights compute of them is computed once.
+        """
         raise NotImplementedError
 
-    def corrected(self, rate: Tensor, step: Tensor) -> Tensor:
-        """The rate that `update` gets at this step, counted from 1: a scalar that is computed once a step."""
-        return rate
+    def decayed(self, change: Tensor, weight: Tensor, rate: Tensor) -> Tensor:
+        """The change with `weight_decay`, apart from the gradient."""
+        return change + rate * self.weight_decay * weight
 
     def build(self, variables: Mapping[str, Variable]) -> None:
         """Make the state for these variables by path, where there is none yet."""
@@ -90,7 +101,9 @@ class Optimizer:
                 who = type(self).__name__
                 raise ArgumentError(f"{who}: has the state of another network's {path}; wants an optimizer each")
             if path not in self._state:
-                first = {slot: np.full(variable.shape, value, variable.dtype) for slot, value in self.slots().items()}
+                slots = self.slots() | ({"average": 0.0} if self.average else {})
+                slots |= {"accumulated": 0.0} if self.accumulate > 1 else {}
+                first = {slot: np.full(variable.shape, value, variable.dtype) for slot, value in slots.items()}
                 self._state[path] = {slot: _state(each, variable, f"{path}/{slot}") for slot, each in first.items()}
 
     def apply(self, gradients: Gradients) -> None:
@@ -101,13 +114,18 @@ class Optimizer:
         self.build(variables)
         assert self._step is not None
         assert self._rate is not None
-        step = ops.cast(self._step, "float32")
-        rate = self.learning_rate(step) if callable(self.learning_rate) else self._rate
-        corrected = self.corrected(rate, step + 1)
-        clipped = self._clipped({path: gradients[path] for path in variables})
+        batches = ops.cast(self._step, "float32")
+        done = batches if self.accumulate == 1 else ops.floor((batches + 0.5) / self.accumulate)
+        is_due = None if self.accumulate == 1 else ops.equal(batches + 1, (done + 1) * self.accumulate)
+        rate = self.learning_rate(done) if callable(self.learning_rate) else self._rate
+        clipped = self._clipped({path: self._gathered(path, gradients[path], is_due) for path in variables})
         for path, weight in variables.items():
-            self._apply(path, weight, clipped[path], rate, corrected)
+            self._apply(path, weight, clipped[path], rate, done, is_due)
         self._step.assign(self._step + 1)
+
+    def averages(self) -> dict[str, Variable]:
+        """Path -> the running mean of the weight, where `average` is given and a step was made."""
+        return {path: slots["average"] for path, slots in self._state.items() if "average" in slots}
 
     def variables(self) -> dict[str, Variable]:
         """Path -> Variable of the state: "step", "learning_rate", and "<path of the weight>/<slot>"."""
@@ -123,19 +141,30 @@ class Optimizer:
         if not callable(self.learning_rate):
             self.learning_rate = float(arrays["learning_rate"])
 
-    def _apply(self, path: str, weight: Variable, gradient: Tensor, rate: Tensor, corrected: Tensor) -> None:
+    def _gathered(self, path: str, gradient: Tensor, is_due: Tensor | None) -> Tensor:
+        """The mean gradient of the batches of this step so far."""
+        if is_due is None:
+            return gradient
+        total = self._state[path]["accumulated"] + gradient
+        self._state[path]["accumulated"].assign(ops.where(is_due, 0.0, total))
+        return total * (1 / self.accumulate)
+
+    def _apply(
+        self, path: str, weight: Variable, gradient: Tensor, rate: Tensor, done: Tensor, is_due: Tensor | None
+    ) -> None:
         decays = weight.ndim > 1 or self.decay_vectors
         if self.l2 and decays:
             gradient = gradient + self.l2 * weight
         if self.l1 and decays:
             gradient = gradient + self.l1 * ops.sign(weight)
-        state = self._state[path]
-        change, new = self.update(gradient, weight, dict(state), ops.cast(corrected, weight.dtype))
-        if self.weight_decay and decays:
-            change = change + ops.cast(rate * self.weight_decay, weight.dtype) * weight
-        weight.assign(weight - change)
-        for slot, value in new.items():
-            state[slot].assign(value)
+        state, rate = self._state[path], ops.cast(rate, weight.dtype)
+        change, new = self.update(gradient, weight, dict(state), rate, done + 1)
+        moved = weight - (self.decayed(change, weight, rate) if self.weight_decay and decays else change)
+        if self.average:
+            share = ops.cast(self.average.share(done), weight.dtype)
+            new = {**new, "average": state["average"] + share * (moved - state["average"])}
+        for variable, value in [(weight, moved), *((state[slot], each) for slot, each in new.items())]:
+            variable.assign(value if is_due is None else ops.where(is_due, value, variable))
 
     def _clipped(self, gradients: dict[str, Tensor]) -> dict[str, Tensor]:
         """g * clip_norm / max(clip_norm, norm): all gradients together have at most this norm."""
@@ -160,102 +189,3 @@ class Optimizer:
 
 def _state(value: Any, beside: Variable, name: str) -> Variable:
     return Variable(value, device=beside.device, name=name, trainable=False)
-
-
-@dataclass(eq=False)
-class SGD(Optimizer):
-    """v <- momentum v - rate g; w <- w + v, or w + momentum v - rate g if nesterov. Nielsen, chapter 3; as in Keras.
-
-    Without momentum w <- w - rate g, and there is no state.
-    """
-
-    _: KW_ONLY
-    momentum: float = 0.0
-    nesterov: bool = False
-
-    def slots(self) -> dict[str, float]:
-        return {"velocity": 0.0} if self.momentum else {}
-
-    def update(self, gradient: Tensor, weight: Tensor, state: State, rate: Tensor) -> tuple[Tensor, State]:
-        if not self.momentum:
-            return rate * gradient, {}
-        velocity = self.momentum * state["velocity"] - rate * gradient
-        change = rate * gradient - self.momentum * velocity if self.nesterov else -velocity
-        return change, {"velocity": velocity}
-
-
-@dataclass(eq=False)
-class Adam(Optimizer):
-    """m <- b1 m + (1 - b1) g; v <- b2 v + (1 - b2) g g; w <- w - rate c m / (sqrt(v) + epsilon).
-
-    c = sqrt(1 - b2 ** t) / (1 - b1 ** t) at step t, from 1: Kingma and Ba 2015, the form before section 2.1; as Keras.
-    """
-
-    learning_rate: float | Schedule = 0.001
-    _: KW_ONLY
-    beta_1: float = 0.9
-    beta_2: float = 0.999
-    epsilon: float = 1e-7
-
-    def slots(self) -> dict[str, float]:
-        return {"m": 0.0, "v": 0.0}
-
-    def corrected(self, rate: Tensor, step: Tensor) -> Tensor:
-        first = 1 - ops.exp(step * math.log(self.beta_1)) if self.beta_1 else 1.0
-        second = 1 - ops.exp(step * math.log(self.beta_2)) if self.beta_2 else step * 0 + 1.0
-        correction: Tensor = ops.sqrt(second) / first
-        return rate * correction
-
-    def update(self, gradient: Tensor, weight: Tensor, state: State, rate: Tensor) -> tuple[Tensor, State]:
-        m = self.beta_1 * state["m"] + (1 - self.beta_1) * gradient
-        v = self.beta_2 * state["v"] + (1 - self.beta_2) * (gradient * gradient)
-        return rate * m / (ops.sqrt(v) + self.epsilon), {"m": m, "v": v}
-
-
-@dataclass(eq=False)
-class AdamW(Adam):
-    """Adam with decoupled weight decay (Loshchilov and Hutter 2019); weight_decay 0.004 as in Keras."""
-
-    _: KW_ONLY
-    weight_decay: float = 0.004
-
-
-@dataclass(eq=False)
-class RMSprop(Optimizer):
-    """v <- rho v + (1 - rho) g g; w <- w - rate g / sqrt(v + epsilon) (Hinton, lecture 6); as in Keras.
-
-    With momentum: u <- momentum u + rate g / sqrt(v + epsilon); w <- w - u.
-    """
-
-    learning_rate: float | Schedule = 0.001
-    _: KW_ONLY
-    rho: float = 0.9
-    momentum: float = 0.0
-    epsilon: float = 1e-7
-
-    def slots(self) -> dict[str, float]:
-        return {"v": 0.0, "momentum": 0.0} if self.momentum else {"v": 0.0}
-
-    def update(self, gradient: Tensor, weight: Tensor, state: State, rate: Tensor) -> tuple[Tensor, State]:
-        v = self.rho * state["v"] + (1 - self.rho) * (gradient * gradient)
-        change = rate * gradient / ops.sqrt(v + self.epsilon)
-        if not self.momentum:
-            return change, {"v": v}
-        change = self.momentum * state["momentum"] + change
-        return change, {"v": v, "momentum": change}
-
-
-@dataclass(eq=False)
-class Adagrad(Optimizer):
-    """a <- a + g g, from 0.1; w <- w - rate g / sqrt(a + epsilon) (Duchi et al. 2011); as in Keras."""
-
-    learning_rate: float | Schedule = 0.001
-    _: KW_ONLY
-    epsilon: float = 1e-7
-
-    def slots(self) -> dict[str, float]:
-        return {"a": 0.1}
-
-    def update(self, gradient: Tensor, weight: Tensor, state: State, rate: Tensor) -> tuple[Tensor, State]:
-        a = state["a"] + gradient * gradient
-        return rate * gradient / ops.sqrt(a + self.epsilon), {"a": a}
