@@ -1,0 +1,79 @@
+"""Every network of Michael Nielsen's book, Neural Networks and Deep Learning, on MNIST: its figure and ours.
+
+python examples/nielsen.py --list                        what there is
+python examples/nielsen.py quadratic-30 softmax-100      these rows; without names, all but those on expanded data
+python examples/nielsen.py --json --plot nielsen.png     the table as JSON and as a picture
+
+They learn from 50,000 pictures in batches of 10. A figure is the best epoch's, on the 10,000 test pictures or, where
+the book says so, on the 10,000 for validation. CLNET_DATA may name the folder of MNIST's four files.
+"""
+
+import argparse
+import json
+import time
+
+import numpy as np
+from nielsen_rows import ROWS, Row
+
+import clnet
+from clnet import data
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("rows", nargs="*", metavar="ROW", help="names of rows")
+    parser.add_argument("--list", action="store_true", help="show the rows and stop")
+    parser.add_argument("--quick", action="store_true", help="one epoch on 1,000 pictures")
+    parser.add_argument("--seeds", type=int, default=1, help="train each row so often, and give the mean")
+    parser.add_argument("--device", help="cpu, gpu, or part of a name, as `clnet devices` shows them")
+    parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
+    parser.add_argument("--plot", metavar="FILE.png")
+    options = parser.parse_args()
+    if unknown := set(options.rows) - {row.name for row in ROWS}:
+        parser.error(f"no rows {sorted(unknown)}; --list shows those that there are")
+    chosen = [row for row in ROWS if row.name in options.rows or (not options.rows and options.list >= row.expanded)]
+    results = []
+    for row in chosen:
+        print(f"{row.name:<20}{row.what:<36} book {row.book:.2f} %", end="\n" if options.list else "  ", flush=True)
+        if not options.list:
+            runs = [train(row, options, seed) for seed in range(options.seeds)]
+            here, seconds = (float(np.mean(each)) for each in zip(*runs, strict=True))
+            results.append({"name": row.name, "what": row.what, "book": row.book, "here": here, "seconds": seconds})
+            print(f"here {here:.2f} %, {seconds:.1f} s")
+    if options.plot:
+        picture(results, options.plot)
+    if options.json:
+        print(json.dumps({"device": repr(clnet.device(options.device)), "rows": results}))
+
+
+def train(row: Row, options: argparse.Namespace, seed: int) -> tuple[float, float]:
+    """(accuracy of the best epoch, or of the vote, in percent; seconds)."""
+    pictures = data.load("mnist")
+    learned, held_out = data.split(*pictures.train, fraction=1 / 6, seed=None)  # the last 10,000 are for validation
+    x, y = (each[: 1000 if options.quick else row.samples] for each in learned)
+    x, y = data.expand(x, y) if row.expanded else (x, y)
+    judged = held_out if row.validation else pictures.test
+    models = [row.model(len(x), clnet.device(options.device), 10 * seed + vote) for vote in range(row.votes)]
+    epochs, start = 1 if options.quick else row.epochs, time.perf_counter()
+    for model in models:
+        model.fit(x, y, epochs=epochs, batch_size=10, validation_data=judged, verbose=0)
+    best = max(models[0].history.history["val_accuracy"])
+    if len(models) > 1:
+        votes = sum(np.eye(10)[model.predict(judged[0]).argmax(1)] for model in models)
+        best = float((votes.argmax(1) == judged[1]).mean())
+    return 100 * best, time.perf_counter() - start
+
+
+def picture(results: list[dict[str, object]], path: str) -> None:
+    from matplotlib.figure import Figure
+
+    axes = (figure := Figure(figsize=(8, 1 + 0.3 * len(results)), layout="constrained")).subplots()
+    for key, marker in (("book", "|"), ("here", "o")):
+        axes.plot([row[key] for row in results], [row["name"] for row in results], marker, label=key, markersize=8)
+    axes.invert_yaxis()
+    axes.legend(title="% of pictures right")
+    figure.savefig(path)
+
+
+if __name__ == "__main__":
+    main()
