@@ -12,7 +12,7 @@
 #endif
 
 #ifndef FUNCTION
-#define FUNCTION static inline __attribute__((overloadable))
+#define FUNCTION static inline __attribute__((overloadable, always_inline))
 #endif
 
 FUNCTION T larger(const T a, const T b) { return ((a > b) | (a != a)) ? a : b; }

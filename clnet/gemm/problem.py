@@ -82,7 +82,7 @@ def store(out: Hashable, problem: Problem) -> Epilogue:
     """C as it is, into slot `out`."""
     name = c_type(problem.dtype)
     source = DOUBLE * (name == "double") + (
-        f"static inline void epilogue({name} value, size_t batch, int row, int column,\n"
+        f"static inline __attribute__((always_inline)) void epilogue({name} value, size_t batch, int row, int column,\n"
         f"                            __global {name} *restrict p0, const int d0, const int d1) {{\n"
         "    p0[(batch * d0 + row) * d1 + column] = value;\n}\n"
     )
