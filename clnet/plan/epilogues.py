@@ -25,7 +25,8 @@ def lower(group: Group, places: Places) -> Epilogue:
     source.store(group.outputs, index, ())
     declarations, names, arguments = source.parameters()
     body = "".join(f"    {line}\n" for line in source.lines)
-    head = f"static inline __attribute__((always_inline)) void epilogue({C_TYPES[anchor.dtype]} value, size_t batch, int row, int column"
+    head = "static inline __attribute__((always_inline)) void epilogue("  # a call would keep loops from being vectors
+    head += f"{C_TYPES[anchor.dtype]} value, size_t batch, int row, int column"
     text = f"{preamble(source.libraries, source.double)}{head}, {', '.join(declarations)})\n{{\n{body}}}\n"
     plain = group.outputs == [anchor]
     return Epilogue(text, ", ".join(declarations), ", ".join(names), tuple(arguments), plain)
