@@ -103,7 +103,7 @@ WIDE static inline void lay_out(T *restrict row, __global const T *restrict xs, 
 }
 #endif
 
-// Columns q0 .. q1 - 1 of row r of an image of y, and the panel's channels. A tile that would overhang y is moved back
+// Columns q0 .. q1 - 1 of row r of an image of y, and the panel's channels; xs is its image of x. A tile that would overhang y is moved back
 // inside, and only its new elements are finished.
 APART static void segment(__global const T *restrict xs, __global const T *restrict ws, const size_t image, const int r,
                           const int q0, const int q1, const int panel, EPILOGUE_PARAMETERS) {
@@ -117,7 +117,7 @@ APART static void segment(__global const T *restrict xs, __global const T *restr
     for (int i = 0; i < KERNEL_HEIGHT; i++) {
         const int place = r * STRIDE_DOWN + i * DILATION_DOWN - START_DOWN, h = place / SPREAD_DOWN;
         if (place < 0 || place % SPREAD_DOWN || h >= X_HEIGHT) continue;
-        __global const T *x = xs + (image * X_HEIGHT + h) * (X_WIDTH * X_CHANNELS);
+        __global const T *x = xs + h * (X_WIDTH * X_CHANNELS);
 #if SEGMENT
         T *laid = room + under.count * (LAID * X_CHANNELS);
         lay_out(laid, x, from);
@@ -144,11 +144,15 @@ APART static void segment(__global const T *restrict xs, __global const T *restr
 
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void convolution(
     __global const T *restrict xs, __global const T *restrict ws,
-    const int block,  // rows of y of a work-group
+    const int block,     // rows of y of a work-group
+    const int images,    // of a network: each has weights of its own
+    const int x_images,  // after how many images of y those of x begin again: one batch may serve all networks
     EPILOGUE_PARAMETERS) {
-    const int r0 = get_group_id(1) * block, r1 = MIN(r0 + block, Y_HEIGHT);
-    const int width = SEGMENT ? SEGMENT : Y_WIDTH;
+    const size_t image = get_group_id(2);
+    const int r0 = get_group_id(1) * block, r1 = MIN(r0 + block, Y_HEIGHT), width = SEGMENT ? SEGMENT : Y_WIDTH;
+    __global const T *x = xs + image % x_images * (X_HEIGHT * X_WIDTH * X_CHANNELS);
+    __global const T *w = ws + image / images * (KERNEL_HEIGHT * KERNEL_WIDTH * X_CHANNELS * Y_CHANNELS);
     for (int r = r0; r < r1; r++)
         for (int q = 0; q < Y_WIDTH; q += width)
-            segment(xs, ws, get_group_id(2), r, q, MIN(q + width, Y_WIDTH), get_group_id(0), EPILOGUE_NAMES);
+            segment(x, w, image, r, q, MIN(q + width, Y_WIDTH), get_group_id(0), EPILOGUE_NAMES);
 }

@@ -32,6 +32,9 @@
 #define X_STEP(axis) (SPREAD_##axis == 1 ? STRIDE_##axis : 1)        // of x, from one pair of elements that meet to the next
 #define WEIGHTS (KERNEL_HEIGHT * KERNEL_WIDTH * X_CHANNELS * Y_CHANNELS)
 
+// A network's scratch: tiles that wait, (parts, TILES, MR, NR), and where the batch is cut (parts, WEIGHTS) of sums.
+#define SPACE(parts) ((parts) * (TILES * MR * NR + (PARTS ? WEIGHTS : 0)))
+
 // Which elements of x and y meet through a tap, along one axis: `count` pairs, the first of them (x, y).
 typedef struct {
     int x, y, count;
@@ -105,7 +108,7 @@ WIDE static inline void multiply(__global T *restrict waiting, T *restrict done,
 // A tile of dw over rows r0 .. r1 - 1 of y of a block of images; the last block of its part if `final`.
 APART static void block(__global T *restrict waiting, __global T *restrict sums, __global const T *restrict xs,
                         __global const T *restrict ys, const int tile, const int images, const int r0, const int r1,
-                        const bool resume, const bool final, EPILOGUE_PARAMETERS) {
+                        const bool resume, const bool final, const size_t network, EPILOGUE_PARAMETERS) {
     const int panel = tile % PANELS, deep = tile / PANELS % DEEP, j = tile / PANELS / DEEP % TAPS;
     const int i = tile / PANELS / DEEP / TAPS;
     const int column0 = MAX(0, MIN(panel * NR, Y_CHANNELS - NR)), last = MAX(0, MIN(NR, Y_CHANNELS - column0) - WIDTH);
@@ -121,31 +124,34 @@ APART static void block(__global T *restrict waiting, __global T *restrict sums,
 #if PARTS
             sums[(row + m) * Y_CHANNELS + column0 + o] = done[m * NR + o];
 #else
-            epilogue(done[m * NR + o], 0, row + m, column0 + o, EPILOGUE_NAMES);
+            epilogue(done[m * NR + o], network, row + m, column0 + o, EPILOGUE_NAMES);
 #endif
 }
 
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void convolution_weights(
-    __global T *restrict space,  // (parts, TILES, MR, NR) of tiles that wait, then (parts, WEIGHTS) of sums, if cut
+    __global T *restrict space,  // (networks, SPACE(parts))
     __global const T *restrict xs, __global const T *restrict ys,
     const int images,           // of the batch
     const int part,             // images of a part
     const int together,         // images of a block
     const int rows,             // of y of a block
     const int tiles,            // of a work-group
+    const ulong x_stride, const ulong y_stride,  // elements from one network to the next; 0: all the same
     EPILOGUE_PARAMETERS) {
+    const size_t network = get_group_id(2);
     const int tile0 = get_group_id(0) * tiles, tile1 = MIN(tile0 + tiles, TILES);
     const int begin = get_group_id(1) * part, end = MIN(begin + part, images);
-    __global T *waiting = space + (size_t)get_group_id(1) * (TILES * MR * NR);
-    __global T *sums = space + (size_t)get_num_groups(1) * (TILES * MR * NR) + (size_t)get_group_id(1) * WEIGHTS;
+    const size_t parts = get_num_groups(1);
+    __global T *own = space + network * SPACE(parts), *waiting = own + get_group_id(1) * (TILES * MR * NR);
+    __global T *sums = own + parts * (TILES * MR * NR) + get_group_id(1) * WEIGHTS;
     for (int n = begin; n < end; n += together) {
         const int count = MIN(together, end - n);
-        __global const T *x = xs + (size_t)n * (X_HEIGHT * X_WIDTH * X_CHANNELS);
-        __global const T *y = ys + (size_t)n * (Y_HEIGHT * Y_WIDTH * Y_CHANNELS);
+        __global const T *x = xs + network * x_stride + (size_t)n * (X_HEIGHT * X_WIDTH * X_CHANNELS);
+        __global const T *y = ys + network * y_stride + (size_t)n * (Y_HEIGHT * Y_WIDTH * Y_CHANNELS);
         for (int r = 0; r < Y_HEIGHT; r += rows)
             for (int tile = tile0; tile < tile1; tile++)
                 block(waiting + tile * (MR * NR), sums, x, y, tile, count, r, MIN(r + rows, Y_HEIGHT), n > begin || r,
-                      n + count == end && r + rows >= Y_HEIGHT, EPILOGUE_NAMES);
+                      n + count == end && r + rows >= Y_HEIGHT, network, EPILOGUE_NAMES);
     }
 }
 
@@ -153,13 +159,14 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void convolution_weights
 // dw = the sum of the parts, in order.
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void merge(
     __global const T *restrict space, const int parts, const int rows, EPILOGUE_PARAMETERS) {
-    __global const T *sums = space + (size_t)parts * (TILES * MR * NR);
+    const size_t network = get_group_id(1);
+    __global const T *sums = space + network * SPACE((size_t)parts) + (size_t)parts * (TILES * MR * NR);
     const int row0 = get_group_id(0) * rows, row1 = MIN(row0 + rows, WEIGHTS / Y_CHANNELS);
     for (int row = row0; row < row1; row++)
         for (int o = 0; o < Y_CHANNELS; o++) {
             T total = 0;
             for (int part = 0; part < parts; part++) total = total + sums[(size_t)part * WEIGHTS + row * Y_CHANNELS + o];
-            epilogue(total, 0, row, o, EPILOGUE_NAMES);
+            epilogue(total, network, row, o, EPILOGUE_NAMES);
         }
 }
 #endif

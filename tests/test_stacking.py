@@ -93,6 +93,9 @@ NETS = {
     "convolution": lambda: nn.Sequential(
         nn.RandomTranslation(1), nn.Conv2D(3, 2, activation="relu"), nn.MaxPool2D(2), nn.Flatten(), nn.Dense(5)
     ),
+    "direct": lambda: nn.Sequential(
+        nn.Conv2D(17, 2, activation="relu"), nn.Conv2D(20, 2, padding=1), nn.MaxPool2D(2), nn.Flatten(), nn.Dense(5)
+    ),
     "normalized": lambda: nn.Sequential(nn.Conv2D(3, 2), nn.BatchNorm(), nn.Flatten(), nn.Dense(5)),
 }
 OPTIMIZERS = {

@@ -33,11 +33,13 @@ def lower(device: Device, problem: Problem, x: Hashable, w: Hashable, epilogue: 
     registers = Registers.of(device, problem)
     rows, vectors = tile(problem.outputs[1], problem, registers)
     panels = ceil(problem.filters / (vectors * registers.width))
-    wanted = 1 if units == 1 else ceil(8 * units / (problem.batch * panels))
+    images = problem.networks * problem.batch
+    wanted = 1 if units == 1 else ceil(8 * units / (images * panels))
     block = ceil(problem.outputs[0] / min(wanted, problem.outputs[0]))
     source = _source(problem, epilogue, registers, MR=rows, NV=vectors, SEGMENT=_segment(problem, rows))
-    grid = (panels, ceil(problem.outputs[0] / block), problem.batch)
-    arguments = (x, w, np.int32(block), *epilogue.arguments)
+    grid = (panels, ceil(problem.outputs[0] / block), images)
+    sizes = (block, problem.batch, problem.batch if problem.x_shared else images)
+    arguments = (x, w, *map(np.int32, sizes), *epilogue.arguments)
     text = source + read("gemm_registers.cl") + read("convolution_cpu.cl")
     return Lowering((Launch(text, "convolution", arguments, grid, (1, 1, 1)),))
 
@@ -52,34 +54,39 @@ def lower_weights(
     rows, vectors = tile(depth, problem, registers)
     taps = problem.kernel[0] * (1 if merged else problem.kernel[1])
     tiles = taps * ceil(depth / rows) * ceil(problem.filters / (vectors * registers.width))
-    weights = problem.kernel[0] * problem.kernel[1] * problem.channels * problem.filters
     part = ceil(problem.batch / parts(problem))
     cut = ceil(problem.batch / part)
     row = problem.inputs[1] * problem.channels * problem.strides[0] + problem.outputs[1] * problem.filters
     lines = max(1, min(problem.outputs[0], TOGETHER // (row * registers.size)))
     together = min(part, max(1, TOGETHER // (row * registers.size * problem.outputs[0])))
-    each = ceil(tiles / (1 if units == 1 else ceil(4 * units / cut)))
+    each = ceil(tiles / (1 if units == 1 else ceil(4 * units / (cut * problem.networks))))
     constants = {"MR": rows, "NV": vectors, "MERGED": int(merged), "PARTS": int(cut > 1)}
     text = _source(problem, epilogue, registers, **constants) + read("gemm_registers.cl")
     text += read("convolution_weights_cpu.cl")
-    i = np.int32
-    sizes = (i(problem.batch), i(part), i(together), i(lines), i(each))
-    grid = (ceil(tiles / each), cut)
-    arguments = (WORKSPACE, x, dy, *sizes, *epilogue.arguments)
-    launches = [Launch(text, "convolution_weights", arguments, grid, (1, 1))]
+    sizes = map(np.int32, (problem.batch, part, together, lines, each))
+    strides = map(np.uint64, _strides(problem))
+    arguments = (WORKSPACE, x, dy, *sizes, *strides, *epilogue.arguments)
+    grid = (ceil(tiles / each), cut, problem.networks)
+    launches = [Launch(text, "convolution_weights", arguments, grid, (1, 1, 1))]
     if cut > 1:
-        lines = weights // problem.filters
-        block = ceil(lines / (4 * units))
-        merge = (WORKSPACE, i(cut), i(block), *epilogue.arguments)
-        launches.append(Launch(text, "merge", merge, (ceil(lines / block),), (1,)))
-    space = cut * (tiles * rows * vectors * registers.width + (weights if cut > 1 else 0))
-    return Lowering(tuple(launches), space * registers.size)
+        height = problem.weights // problem.filters
+        block = ceil(height / (4 * units))
+        merge = (WORKSPACE, np.int32(cut), np.int32(block), *epilogue.arguments)
+        launches.append(Launch(text, "merge", merge, (ceil(height / block), problem.networks), (1, 1)))
+    space = cut * (tiles * rows * vectors * registers.width + (problem.weights if cut > 1 else 0))
+    return Lowering(tuple(launches), problem.networks * space * registers.size)
+
+
+def _strides(problem: Problem) -> tuple[int, int]:
+    """Elements of x and of dy from one network to the next."""
+    x = problem.batch * problem.inputs[0] * problem.inputs[1] * problem.channels
+    dy = problem.batch * problem.outputs[0] * problem.outputs[1] * problem.filters
+    return x * (not problem.x_shared), dy * (not problem.dy_shared)
 
 
 def parts(problem: Problem) -> int:
     """Into how many parts the batch is cut for the gradient by the weights: by shape alone, because it decides bits."""
-    weights = problem.kernel[0] * problem.kernel[1] * problem.channels * problem.filters
-    return min(problem.batch, PARTS) if weights < FEW * 128 else 1
+    return min(problem.batch, PARTS) if problem.weights < FEW * 128 else 1
 
 
 def tile(extent: int, problem: Problem, registers: Registers) -> tuple[int, int]:

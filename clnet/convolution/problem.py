@@ -14,6 +14,8 @@ Pair: TypeAlias = tuple[int, int]  # along height and width
 class Problem:
     """y[n, r, q, o] = sum of x'[n, r stride + i dilation - start, q stride + j dilation - start, c] w[i, j, c, o].
 
+    Each of `networks` has weights w of its own; an operand that is shared serves all of them.
+
     x' is x with `spread` - 1 zeros between its elements and zeros around. x (batch, *inputs, channels), w (*kernel,
     channels, filters), y (batch, *outputs, filters). The gradient by x is such a sum with stride and spread exchanged.
     """
@@ -29,13 +31,21 @@ class Problem:
     spread: Pair
     starts: Pair
     dtype: np.dtype[Any]
+    networks: int = 1
+    x_shared: bool = False
+    dy_shared: bool = False  # for the gradient by w
 
     @property
     def multiply_adds(self) -> float:
         """How many it takes, those with zeros between elements not counted."""
         zeros = self.spread[0] * self.spread[1]
         taps = self.kernel[0] * self.kernel[1] * self.channels
-        return self.batch * self.outputs[0] * self.outputs[1] * self.filters * taps / zeros
+        return self.networks * self.batch * self.outputs[0] * self.outputs[1] * self.filters * taps / zeros
+
+    @property
+    def weights(self) -> int:
+        """Elements of w, of one network."""
+        return self.kernel[0] * self.kernel[1] * self.channels * self.filters
 
     @property
     def reach(self) -> Pair:

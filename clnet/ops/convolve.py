@@ -8,13 +8,13 @@ and the kernel turned. Where the kernels do not suit, all are products of window
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from clnet import convolution
-from clnet.graph import Node, Routine, Spec
+from clnet.graph import Node, Op, Routine, Spec, count
 from clnet.lowering import Epilogue, Lowering, Target
 from clnet.ops.product import matmul
-from clnet.ops.shape import Embed, reshape, slice, transpose
+from clnet.ops.shape import Embed, Reshape, reshape, slice, transpose
 from clnet.ops.windows import Pair, reach, windows
 from clnet.tensor import Tensor
 from clnet.trace import apply, as_node
@@ -39,7 +39,7 @@ class Geometry:
 
     def problem(self, x: Tensor, outputs: Pair, kernel: Pair, filters: int) -> convolution.Problem:
         """What `clnet.convolution` is asked."""
-        n, height, width, channels = x.shape
+        n, height, width, channels = x.shape[-4:]
         return convolution.Problem(
             n, (height, width), channels, outputs, filters, kernel, self.strides, self.dilation, self.spread,
             self.starts, x.dtype,
@@ -48,7 +48,7 @@ class Geometry:
 
 @dataclass(frozen=True)
 class _Direct(Routine):
-    """`extents`: height and width of the result."""
+    """`extents`: height and width of the result. Operands and result may have a first axis of networks."""
 
     geometry: Geometry
     extents: Pair
@@ -65,18 +65,27 @@ class Convolve(_Direct):
 
     def infer(self, *inputs: Spec) -> Spec:
         x, w = inputs
-        return Spec((x.shape[0], *self.extents, w.shape[-1]), x.dtype)
+        return Spec((*w.shape[:-4], x.shape[-4], *self.extents, w.shape[-1]), x.dtype)
 
     def runs(self, node: Node) -> tuple[int, int]:
-        return 1, 3
+        return node.ndim - 3, node.ndim - 1
 
     def problem(self, node: Node) -> convolution.Problem:
         x, w = node.inputs
-        return self.geometry.problem(x, self.extents, _kernel(w), w.shape[-1])
+        found = self.geometry.problem(x, self.extents, _kernel(w), w.shape[-1])
+        return replace(found, networks=count(w.shape[:-4]), x_shared=x.ndim < w.ndim)
 
     def lower(self, node: Node, operands: Sequence[Hashable], epilogue: Epilogue, target: Target) -> Lowering:
         x, w = operands
         return convolution.lower(target.device, self.problem(node), x, w, epilogue, target.units)
+
+    def stacked(self, inputs: Sequence[Node], many: Sequence[bool], networks: int) -> tuple[Op, Sequence[Node]]:
+        """Weights that serve all networks see their pictures as one batch."""
+        x, w = inputs
+        if many[1]:
+            return self, inputs
+        y = apply(self, reshape(x, (-1, *x.shape[2:])), w)
+        return Reshape((*x.shape[:2], *y.shape[1:])), [y]
 
     def gradient(self, node: Node, dy: Tensor) -> Sequence[Tensor | None]:
         x, w = node.inputs
@@ -88,18 +97,24 @@ class ConvolveWeights(_Direct):
 
     def infer(self, *inputs: Spec) -> Spec:
         x, dy = inputs
-        return Spec((*self.extents, x.shape[-1], dy.shape[-1]), x.dtype)
+        return Spec((*max(x.shape[:-4], dy.shape[:-4]), *self.extents, x.shape[-1], dy.shape[-1]), x.dtype)
 
     def runs(self, node: Node) -> tuple[int, int]:
-        return 0, 3
+        return node.ndim - 4, node.ndim - 1
 
     def problem(self, node: Node) -> convolution.Problem:
         x, dy = node.inputs
-        return self.geometry.problem(x, _extents(dy), self.extents, dy.shape[-1])
+        found = self.geometry.problem(x, _extents(dy), self.extents, dy.shape[-1])
+        return replace(
+            found, networks=count(node.shape[:-4]), x_shared=x.ndim < node.ndim, dy_shared=dy.ndim < node.ndim
+        )
 
     def lower(self, node: Node, operands: Sequence[Hashable], epilogue: Epilogue, target: Target) -> Lowering:
         x, dy = operands
         return convolution.lower_weights(target.device, self.problem(node), x, dy, epilogue, target.units)
+
+    def stacked(self, inputs: Sequence[Node], many: Sequence[bool], networks: int) -> tuple[Op, Sequence[Node]]:
+        return self, inputs
 
     def gradient(self, node: Node, dy: Tensor) -> Sequence[Tensor | None]:
         x, y = node.inputs
@@ -171,8 +186,8 @@ def _is_pointwise(x: Node, geometry: Geometry, outputs: Pair, kernel: Pair) -> b
 
 
 def _kernel(w: Node) -> Pair:
-    return w.shape[0], w.shape[1]
+    return w.shape[-4], w.shape[-3]
 
 
 def _extents(x: Node) -> Pair:
-    return x.shape[1], x.shape[2]
+    return x.shape[-3], x.shape[-2]

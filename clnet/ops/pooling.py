@@ -10,16 +10,16 @@ import numpy as np
 
 from clnet.compiled import eager
 from clnet.errors import DTypeError, ShapeError
-from clnet.graph import Emitter, Node, Pointwise, Spec
+from clnet.graph import Emitter, Node, Op, Pointwise, Spec
 from clnet.index import Index
 from clnet.ops import reduction
 from clnet.ops.elementwise import equal, sqrt, square, where
 from clnet.ops.indexing import arange
 from clnet.ops.reduction import ArgMax, Max
-from clnet.ops.shape import pad, reshape
+from clnet.ops.shape import Reshape, pad, reshape
 from clnet.ops.windows import Padding, Pair, Size, counts, paddings, pair, windows
 from clnet.tensor import Tensor
-from clnet.trace import apply, as_node
+from clnet.trace import all_widened, apply, as_node
 
 TAPS = (3, 4)  # a window's own axes
 
@@ -54,6 +54,12 @@ class Chosen(Pointwise):
         taps, dy = node.inputs
         pixel, own = (*index[:3], index[5]), emitter.code(index[3:5], self.size)
         return f"{emitter.value(taps, pixel)} == {own} ? {emitter.value(dy, pixel)} : {emitter.scalar(0, node.dtype)}"
+
+    def stacked(self, inputs: Sequence[Node], many: Sequence[bool], networks: int) -> tuple[Op, Sequence[Node]]:
+        """The networks' pictures as one batch."""
+        taps, dy = all_widened(inputs, many, networks)
+        found = apply(self, *(reshape(each, (-1, *each.shape[2:])) for each in (taps, dy)))
+        return Reshape((*taps.shape[:2], *found.shape[1:])), [found]
 
     def gradient(self, node: Node, dy: Tensor) -> Sequence[Tensor | None]:
         taps, _ = node.inputs
