@@ -111,7 +111,8 @@ def _pictures(who: str, x: Tensor, w: Tensor, groups: int) -> tuple[Node, Node, 
         )
     picture, weights = (convert(as_node(each), dtype) for each in (x, w))
     if x.ndim == 3:
-        picture, weights = as_node(reshape(picture, (x.shape[0], 1, *x.shape[1:]))), as_node(reshape(weights, (1, *w.shape)))
+        picture = as_node(reshape(picture, (x.shape[0], 1, *x.shape[1:])))
+        weights = as_node(reshape(weights, (1, *w.shape)))
     return picture, weights, x.ndim - 2
 
 
