@@ -6,7 +6,7 @@ _runtimes.prepare()
 
 # After prepare, because everything below imports pyopencl.
 from clnet import callbacks, data, losses, metrics, nn, ops, optim, schedules  # noqa: E402
-from clnet.compiled import compile, value_and_grad  # noqa: E402
+from clnet.compiled import compile, hvp, value_and_grad  # noqa: E402
 from clnet.device import Device, device, devices  # noqa: E402
 from clnet.model import Model  # noqa: E402
 from clnet.tensor import Tensor, tensor  # noqa: E402
@@ -23,6 +23,7 @@ __all__ = [
     "data",
     "device",
     "devices",
+    "hvp",
     "losses",
     "metrics",
     "nn",

@@ -234,3 +234,31 @@ def _argument(position: int, args: Sequence[Any]) -> Tensor:
     if found.dtype.kind != "f":
         raise ArgumentError(f"value_and_grad: argument {position} is {found.dtype}, wanted a float")
     return found
+
+
+def hvp(function: Callable[..., Any], wrt: Wrt = 0) -> Callable[..., Any]:
+    """A function (vectors, *arguments) that returns H v, H the second derivatives of `function` by what `wrt` names.
+
+    `vectors` and the result have the shape of the gradients that `value_and_grad(function, wrt)` gives. H itself is
+    never there: it is the gradient of (gradient . v), which costs about as much as two gradients (Pearlmutter 1994).
+    Outside a trace it is compiled; inside, it becomes part of the graph. `ArgumentError`, with its name, for an op
+    that has no second derivative.
+    """
+
+    def slope(*args: Any, vectors: Any, **kwargs: Any) -> Any:
+        _, found = value_and_grad(function, wrt)(*args, **kwargs)
+        along, given = (tree.flatten(nest, _is_array) for nest in (found, vectors))
+        if [each.shape for each in along[0]] != [each.shape for each in given[0]]:
+            raise ShapeError(
+                f"hvp: got vectors of shapes {[each.shape for each in given[0]]}, wanted those of the gradients, "
+                f"{[each.shape for each in along[0]]}"
+            )
+        terms = [(one * other).sum() for one, other in zip(along[0], given[0], strict=True)]
+        return functools.reduce(lambda a, b: a + b, terms)
+
+    product = value_and_grad(slope, wrt)
+
+    def call(vectors: Any, *args: Any, **kwargs: Any) -> Any:
+        return product(*args, vectors=vectors, **kwargs)[1]
+
+    return call

@@ -94,6 +94,33 @@ def test_gradient(case: Case, device: clnet.Device) -> None:
                 )
 
 
+@pytest.mark.parametrize("case", [case for case in CASES if case.gradient], ids=rows)
+def test_second_derivative(case: Case, device: clnet.Device) -> None:
+    """Hessian-vector products against central differences of the gradient; or an error that names the op."""
+    if not device.facts.float64:
+        pytest.skip(f"{device.name} has no float64")
+    rng = np.random.default_rng(7)
+    arrays = case.inputs(case.shapes[0], np.float64)
+    weights = clnet.tensor(rng.standard_normal(np.shape(case.reference(*arrays))), device=device)
+    along = [rng.standard_normal(array.shape) for array in arrays]
+    everything = tuple(range(len(arrays)))
+
+    def loss(*tensors: Any) -> Any:
+        return ops.sum(ops.exp(case.function(*tensors) * 0.3) * weights)
+
+    def gradient(distance: float) -> list[npt.NDArray[Any]]:
+        moved = [clnet.tensor(a + distance * v, device=device) for a, v in zip(arrays, along, strict=True)]
+        return [dx.numpy() for dx in clnet.value_and_grad(loss, wrt=everything)(*moved)[1]]
+
+    try:
+        vectors = tuple(clnet.tensor(v, device=device) for v in along)
+        products = clnet.hvp(loss, wrt=everything)(vectors, *(clnet.tensor(a, device=device) for a in arrays))
+    except clnet.errors.ArgumentError as refusal:
+        pytest.skip(str(refusal))
+    for product, above, below in zip(products, gradient(STEP), gradient(-STEP), strict=True):
+        close(product.numpy(), (above - below) / (2 * STEP), 1e-4)
+
+
 @pytest.mark.parametrize("case", CASES, ids=rows)
 def test_plan_gives_the_bits_of_eager_calls(case: Case, device: clnet.Device) -> None:
     shapes = case.shapes[-2] if len(case.shapes) > 1 else case.shapes[-1]

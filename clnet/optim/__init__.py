@@ -8,6 +8,7 @@ optimizer.apply(gradients)                                      # in a traced st
 from clnet.optim.adam import LAMB, Adam, Adamax, AdamW, Nadam
 from clnet.optim.adaptive import Adadelta, Adagrad, RMSprop
 from clnet.optim.averaging import EMA, SWA, Averaging
+from clnet.optim.minimize import Minimum, minimize
 from clnet.optim.momentum import SGD, Lion
 from clnet.optim.optimizer import Optimizer
 
@@ -23,7 +24,9 @@ __all__ = [
     "Adamax",
     "Averaging",
     "Lion",
+    "Minimum",
     "Nadam",
     "Optimizer",
     "RMSprop",
+    "minimize",
 ]
