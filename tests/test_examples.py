@@ -11,11 +11,13 @@ ROOT = Path(__file__).resolve().parent.parent
 FILES = sorted((ROOT / "examples").glob("*.py"))
 EXAMPLES = [path for path in FILES if "__main__" in path.read_text()]
 SHORT = {
+    "brackets": ["--quick"],
     "by_hand": ["--epochs", "2"],
     "custom_op": ["--epochs", "1"],
     "digits": ["--epochs", "1"],
     "djuric": ["--quick"],
     "djuric_mnist": ["--quick"],
+    "shakespeare": ["--quick"],
     "nielsen": ["--quick", "few", "relu", "expanded-100"],
 }
 MNIST = {"djuric_mnist", "nielsen"}
