@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, TextIO
 
+import numpy as np
 from numpy.typing import NDArray
 
 from clnet.device import Device
@@ -159,7 +160,7 @@ class ProgressBar(Callback):
         return f"epoch {epoch + 1:>{len(str(self.run.epochs))}}/{self.run.epochs}"
 
     def _text(self, logs: Logs) -> str:
-        return "  ".join(f"{name} {value:.4f}" for name, value in logs.items())
+        return "  ".join(f"{name} {np.mean(value):.4f}" for name, value in logs.items())
 
     def _print(self, text: str, *, end: str) -> None:
         print(text, end=end, file=self.file or sys.stdout, flush=True)
@@ -185,7 +186,7 @@ class Monitor(Callback):
         """Whether this epoch is the best so far, which is then remembered."""
         if self.monitor not in logs:
             raise ArgumentError(f"{type(self).__name__}: monitors {self.monitor!r}, training has {', '.join(logs)}")
-        value = logs[self.monitor]
+        value = float(np.mean(logs[self.monitor]))  # of all networks of an ensemble
         if not self._sign * value < self._sign * self.best - self.min_delta:
             return False
         self.best, self.best_epoch = value, epoch

@@ -16,7 +16,7 @@ from clnet.checkpoint import Checkpoint
 from clnet.compiled import compile
 from clnet.device import device as find
 from clnet.errors import ArgumentError, CheckpointError, ClnetError
-from clnet.nn.layer import Layer, tree_map
+from clnet.nn.layer import Layer, Seed, tree_map
 from clnet.nn.summary import table
 from clnet.optim import Adam, Optimizer
 from clnet.training.arrays import host, is_array, padded, samples_of, split, take, weighted
@@ -52,7 +52,7 @@ class Model:
         loss_weights: Any = None,
         augmentation: Callable[..., Any] | None = None,
         device: object = None,
-        seed: int = 0,
+        seed: Seed = 0,
     ) -> None:
         if not isinstance(net, Layer):
             raise ArgumentError(f"Model: net is {net!r}, wants a layer such as nn.Sequential(...)")
@@ -62,7 +62,7 @@ class Model:
         self.metrics = metrics
         self.optimizer = Adam() if optimizer is None else optimizer
         self.device = find(device)
-        self.seed = int(seed)
+        self.seed: Seed = tuple(seed) if isinstance(seed, (tuple, list)) else int(seed)
         self.epoch = 0
         self.history = History()
         self.stop_training = False
@@ -111,7 +111,7 @@ class Model:
             (x, y, sample_weight), validation_data = split((x, y, sample_weight), validation_split)
         if class_weight is not None:
             sample_weight = weighted(y, sample_weight, class_weight)
-        feed = self._intake.feed((x, y, sample_weight), batch_size, "fit", shuffle=shuffle)
+        feed = self._feed((x, y, sample_weight), batch_size, "fit", shuffle=shuffle)
         judged = None
         if validation_data is not None:
             parts = validation_data if isinstance(validation_data, tuple) else (validation_data,)
@@ -121,6 +121,10 @@ class Model:
         bar = [ProgressBar(verbose=verbose)] if verbose else []
         self._run(feed, judged, initial_epoch, Run(epochs, steps), [self.history, *bar, *callbacks])
         return self.history
+
+    def _feed(self, data: Any, batch_size: int, who: str, *, shuffle: bool = False) -> Feed:
+        """Samples to train on or to judge by."""
+        return self._intake.feed(data, batch_size, who, shuffle=shuffle)
 
     def _run(self, feed: Feed, judged: Feed | None, first: int, run: Run, callbacks: Sequence[Callback]) -> None:
         self.stop_training = False
@@ -157,18 +161,23 @@ class Model:
         self.epoch += 1
         if judged is not None:
             found = self._steps.evaluate(judged, interrupt.check)
-            logs = logs | {f"val_{name}": value for name, value in found.items() if isinstance(value, float)}
+            scalars = {name: value for name, value in found.items() if np.shape(value) == np.shape(found["loss"])}
+            logs = logs | {f"val_{name}": value for name, value in scalars.items()}
         for callback in callbacks:
             callback.on_epoch_end(epoch, logs)
 
     def evaluate(self, x: Any, y: Any = None, *, batch_size: int = 256, sample_weight: Any = None) -> dict[str, Any]:
         """{"loss": mean loss, metric: number or array} over all samples; x and y as for `fit`."""
-        found = self._steps.evaluate(self._intake.feed((x, y, sample_weight), batch_size, "evaluate"))
+        found = self._steps.evaluate(self._feed((x, y, sample_weight), batch_size, "evaluate"))
         self._steps.release()
         return found
 
     def predict(self, x: Any, *, batch_size: int = 256) -> Any:
         """The network's outputs for x (samples, ...), as NumPy arrays (samples, ...) in the nest that it gives."""
+        return self._outputs(x, batch_size, 0)
+
+    def _outputs(self, x: Any, batch_size: int, axis: int) -> Any:
+        """The outputs for x, samples along this axis."""
         inputs = tree_map(np.asarray, host(x, "predict: x"))
         samples = samples_of(inputs, "predict: x")
         self._intake.build(inputs)
@@ -177,8 +186,9 @@ class Model:
         for start in range(0, samples, size):
             batch = padded(take(inputs, slice(start, start + size)), size)
             leaves, structure = tree.flatten(self._steps.predict(batch), is_array)
-            parts.append([leaf.numpy()[: samples - start] for leaf in leaves])
-        return tree.unflatten(structure, iter([np.concatenate(part) for part in zip(*parts, strict=True)]))
+            real = (slice(None),) * axis + (slice(samples - start),)
+            parts.append([leaf.numpy()[real] for leaf in leaves])
+        return tree.unflatten(structure, iter([np.concatenate(part, axis) for part in zip(*parts, strict=True)]))
 
     @contextmanager
     def averaged(self) -> Iterator[Model]:
@@ -221,7 +231,11 @@ class Model:
             **{f"optimizer/{name}": each.numpy() for name, each in self.optimizer.variables().items()},
             **{f"training/{name}": each for name, each in self._steps.meter.arrays().items()},
         }
-        settings = {
+        checkpoint.write(path, Checkpoint(arrays, self._settings()), version=clnet.__version__)
+
+    def _settings(self) -> dict[str, Any]:
+        """What a checkpoint holds beside arrays."""
+        return {
             "net": _recipe(self.net),
             "frozen": [path for path, member, _ in self.net.walk() if not member.trainable],
             "signature": recipe.write(self.net.signature),
@@ -234,7 +248,6 @@ class Model:
             "epoch": self.epoch,
             "length": self._steps.length,
         }
-        checkpoint.write(path, Checkpoint(arrays, settings), version=clnet.__version__)
 
     @classmethod
     def load(
@@ -259,7 +272,7 @@ class Model:
             parts = {"net": net, "loss": loss, "metrics": metrics, "optimizer": optimizer, "augmentation": augmentation}
             parts = {name: _remade(path, file.settings, name) if part is None else part for name, part in parts.items()}
             factors = recipe.read(file.settings.get("loss_weights"))
-            model = cls(**parts, loss_weights=factors, device=device, seed=int(file.settings["seed"]))
+            model = cls._remake(file.settings, **parts, loss_weights=factors, device=device)
             inputs, named = recipe.read(file.settings["signature"])
             model.epoch, model._steps.length = int(file.settings["epoch"]), file.settings["length"]
             frozen = set(file.settings["frozen"])
@@ -276,17 +289,30 @@ class Model:
             variables[name].assign(value)
         if optimizer is None:
             model._restore_optimizer(path, file.below("optimizer"))
-        model._steps.meter.restore(file.below("training"))
+        model._restore_meter(file.below("training"))
         return model
+
+    @classmethod
+    def _remake(cls, settings: Mapping[str, Any], **parts: Any) -> Model:
+        """A model of these parts, as the settings of a checkpoint say."""
+        return cls(**parts, seed=int(settings["seed"]))
 
     def _restore_optimizer(self, path: str | Path, arrays: dict[str, Any]) -> None:
         """The state of those variables that had one; a model that was never trained has none."""
         if arrays:
-            trained = {name.rpartition("/")[0] for name in arrays}
-            known = self.net.variables()
-            self.optimizer.build({name: each for name, each in known.items() if name in trained} or known)
+            self._build_optimizer(arrays)
             _check(path, self.optimizer.variables(), arrays)
             self.optimizer.restore(arrays)
+
+    def _build_optimizer(self, arrays: dict[str, Any]) -> None:
+        """Make the optimizer's variables, which these arrays belong to."""
+        trained = {name.rpartition("/")[0] for name in arrays}
+        known = self.net.variables()
+        self.optimizer.build({name: each for name, each in known.items() if name in trained} or known)
+
+    def _restore_meter(self, arrays: dict[str, Any]) -> None:
+        """To where in an epoch training was."""
+        self._steps.meter.restore(arrays)
 
 
 def _recipe(value: Any) -> Any:
@@ -314,7 +340,7 @@ def _check(path: str | Path, variables: dict[str, Variable], arrays: dict[str, A
         raise CheckpointError(f"{path}: of another network: lacks {sorted(missing)}, has {sorted(surplus)} too many")
     for name, variable in variables.items():
         got = arrays[name]
-        if (got.shape, got.dtype) != (variable.shape, variable.dtype):
-            raise CheckpointError(
-                f"{path}: {name} has shape {got.shape} of {got.dtype}, wants {variable.shape} of {variable.dtype}"
-            )
+        shape = variable.memory.shape
+        if (got.shape, got.dtype) != (shape, variable.dtype):
+            wanted = f"{shape} of {variable.dtype}"
+            raise CheckpointError(f"{path}: {name} has shape {got.shape} of {got.dtype}, wants {wanted}")

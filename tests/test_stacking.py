@@ -41,7 +41,8 @@ def test_each_network_has_the_bits_that_it_has_alone(case: Case, device: clnet.D
         try:
             together = [each.numpy() for each in compiled(case, mixed)()]
         except ArgumentError as refusal:
-            assert ": has no rule for many networks at once" in str(refusal)
+            if ": has no rule for many networks at once" not in str(refusal):
+                raise
             pytest.skip(str(refusal))
         for network in range(NETWORKS):
             for place, (variable, each) in enumerate(zip(variables, values, strict=True)):

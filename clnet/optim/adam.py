@@ -105,8 +105,9 @@ class LAMB(Moments):
         first, second = (1 / _weight_of(beta, step) for beta in (self.beta_1, self.beta_2))
         root = ops.sqrt(v * ops.cast(second, weight.dtype))
         direction = ops.cast(first, weight.dtype) * m / (root + self.epsilon)
-        if self.weight_decay and (weight.ndim > 1 or self.decay_vectors):
-            direction = direction + self.weight_decay * weight
+        decay = self.number("weight_decay")
+        if decay is not None and (weight.ndim > 1 or self.decay_vectors):
+            direction = direction + decay * weight
         product = ops.sum(ops.square(weight)) / ops.sum(ops.square(direction))
         is_number = ops.logical_and(product > 0, product < float("inf"))
         return rate * ops.sqrt(ops.where(is_number, product, 1.0)) * direction, {"m": m, "v": v}

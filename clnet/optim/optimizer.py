@@ -11,7 +11,7 @@ gradient; for a norm (`clip_norm`, LAMB) it is written out. Each optimizer adds 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, fields
 from typing import Any
 
@@ -27,6 +27,7 @@ from clnet.tensor import Tensor
 from clnet.variable import Variable
 
 State = dict[str, Tensor]
+VARIED = ("learning_rate", "weight_decay", "l1", "l2")  # what each of many networks may have a number of its own for
 
 
 @dataclass(eq=False)
@@ -59,6 +60,8 @@ class Optimizer:
     def __post_init__(self) -> None:
         self._step: Variable | None = None
         self._rate: Variable | None = None
+        self._varied: dict[str, NDArray[np.float32]] = {}
+        self._numbers: dict[str, Variable] = {}
         self._weights: dict[str, Variable] = {}
         self._state: dict[str, dict[str, Variable]] = {}
         for field in fields(self):
@@ -88,7 +91,24 @@ class Optimizer:
 
     def decayed(self, change: Tensor, weight: Tensor, rate: Tensor) -> Tensor:
         """The change with `weight_decay`, apart from the gradient."""
-        return change + rate * self.weight_decay * weight
+        decayed: Tensor = change + rate * self.number("weight_decay") * weight
+        return decayed
+
+    def number(self, name: str) -> Any:
+        """One of VARIED: a number, or a scalar of each network's own; None where it is 0."""
+        return self._numbers.get(name, getattr(self, name) or None)
+
+    def vary(self, numbers: Mapping[str, Sequence[float]]) -> None:
+        """Give each of many networks a number of its own for these of VARIED, before the first step."""
+        for name, values in numbers.items():
+            if name not in VARIED or not all(value >= 0 for value in values) or self._step is not None:
+                raise ArgumentError(
+                    f"{type(self).__name__}: got {list(values)} as {name}; wants numbers of 0 or more for "
+                    f"{', '.join(VARIED)}, before the first step"
+                )
+            if name == "learning_rate" and callable(self.learning_rate):
+                raise ArgumentError(f"{type(self).__name__}: has a schedule, {self.learning_rate}, for all networks")
+            self._varied[name] = np.asarray(values, np.float32)
 
     def build(self, variables: Mapping[str, Variable]) -> None:
         """Make the state for these variables by path, where there is none yet."""
@@ -97,6 +117,10 @@ class Optimizer:
                 start = 0.0 if callable(self.learning_rate) else self.learning_rate
                 self._rate = _state(np.float32(start), variable, "learning_rate")
                 self._step = _state(np.int32(0), variable, "step")
+                self._numbers = {name: _state(np.float32(0), variable, name) for name in self._varied}
+                self._numbers |= {"learning_rate": self._rate} if "learning_rate" in self._varied else {}
+                for name, values in self._varied.items():
+                    self._numbers[name].stack(values)
             if self._weights.setdefault(path, variable) is not variable:
                 who = type(self).__name__
                 raise ArgumentError(f"{who}: has the state of another network's {path}; wants an optimizer each")
@@ -138,7 +162,7 @@ class Optimizer:
         """The state that `variables` had by these names; the variables must be built."""
         for path, variable in self.variables().items():
             variable.assign(arrays[path])
-        if not callable(self.learning_rate):
+        if not callable(self.learning_rate) and "learning_rate" not in self._varied:
             self.learning_rate = float(arrays["learning_rate"])
 
     def _gathered(self, path: str, gradient: Tensor, is_due: Tensor | None) -> Tensor:
@@ -153,13 +177,14 @@ class Optimizer:
         self, path: str, weight: Variable, gradient: Tensor, rate: Tensor, done: Tensor, is_due: Tensor | None
     ) -> None:
         decays = weight.ndim > 1 or self.decay_vectors
-        if self.l2 and decays:
-            gradient = gradient + self.l2 * weight
-        if self.l1 and decays:
-            gradient = gradient + self.l1 * ops.sign(weight)
+        l1, l2, decay = (self.number(name) if decays else None for name in ("l1", "l2", "weight_decay"))
+        if l2 is not None:
+            gradient = gradient + l2 * weight
+        if l1 is not None:
+            gradient = gradient + l1 * ops.sign(weight)
         state, rate = self._state[path], ops.cast(rate, weight.dtype)
         change, new = self.update(gradient, weight, dict(state), rate, done + 1)
-        moved = weight - (self.decayed(change, weight, rate) if self.weight_decay and decays else change)
+        moved = weight - (change if decay is None else self.decayed(change, weight, rate))
         if self.average:
             share = ops.cast(self.average.share(done), weight.dtype)
             new = {**new, "average": state["average"] + share * (moved - state["average"])}
@@ -181,8 +206,9 @@ class Optimizer:
                 f"{type(self).__name__}: {name} is part of the compiled step and stays as it is; only a learning rate "
                 "that is a number can change between steps"
             )
-        if not value >= 0:
-            raise ArgumentError(f"{type(self).__name__}: learning_rate is {value}, wants 0 or more")
+        if not value >= 0 or name in self._varied:
+            each = ", and each network has its own" if name in self._varied else ""
+            raise ArgumentError(f"{type(self).__name__}: learning_rate is {value}, wants 0 or more{each}")
         assert self._rate is not None
         self._rate.assign(np.float32(value))
 

@@ -4,7 +4,7 @@
 that come as batches, are `Streamed`: the next batch is uploaded while the device computes on the one before.
 
 A step gives the plan for (data, order, size): data is the nest (x, y, weights) of tensors, of which the plan takes the
-`size` rows that `order` names from the meter's offset on; with size None, data is the batch.
+`size` rows that the `Order` names from the meter's offset on; with size None, data is the batch.
 """
 
 from __future__ import annotations
@@ -14,26 +14,35 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clnet import ops
 from clnet.compiled import compile
 from clnet.device import Device
-from clnet.nn.layer import fingerprint
+from clnet.nn.layer import Seed, fingerprint
 from clnet.plan import Plan
-from clnet.tensor import Tensor
 from clnet.training.arrays import samples_of
 from clnet.training.pace import Pace
 from clnet.training.upload import Upload
 from clnet.variable import Variable
 
-Step: TypeAlias = Callable[[Any, Tensor | None, int | None], Plan]
+Step: TypeAlias = Callable[[Any, "Order | None", int | None], Plan]
 
 
 class Order:
-    """The order of samples in an epoch: int32 (samples,), a permutation that (seed, epoch) chooses."""
+    """The order of samples in an epoch: int32 (samples,), a permutation that (seed, epoch) chooses.
 
-    def __init__(self, samples: int, seed: int, device: Device) -> None:
-        self.indices = Variable(np.arange(samples, dtype=np.int32), device=device, name="order", trainable=False)
+    With seeds of many networks, one for each. rows: those of the data that each network sees, (networks, samples).
+    """
+
+    def __init__(self, samples: int, seed: Seed, device: Device, rows: NDArray[np.int32] | None = None) -> None:
+        start = np.arange(samples, dtype=np.int32)
+        self.indices = Variable(start, device=device, name="order", trainable=False)
+        self._rows = Variable(start, device=device, name="rows", trainable=False)
+        self._sees_all = rows is None
+        if rows is not None:
+            self.indices.stack(rows)
+            self._rows.stack(rows)
         self._epoch = Variable(np.int32(0), device=device, name="epoch", trainable=False)
         self._key = ops.Key(seed, fingerprint("shuffle"), self._epoch)
         self._shuffle = compile(self._assign, device=device)
@@ -45,7 +54,8 @@ class Order:
         return self.indices
 
     def _assign(self) -> None:
-        self.indices.assign(ops.permutation(self.indices.shape[0], key=self._key))
+        order = ops.permutation(self.indices.shape[0], key=self._key)
+        self.indices.assign(order if self._sees_all else ops.gather(self._rows, order))
 
 
 class Feed(Protocol):
@@ -61,19 +71,24 @@ class Feed(Protocol):
 
 @dataclass(frozen=True)
 class Resident:
-    """data: nest (x, y, weights) of tensors (samples, ...); order: None for the order that they have."""
+    """data: nest (x, y, weights) of tensors (samples, ...); order: None for the order that they have.
+
+    shuffled: False to take the order's rows as they come.
+    """
 
     data: Any
     samples: int
     batch_size: int
     order: Order | None
+    shuffled: bool = True
 
     def windows(self, step: Step, epoch: int, start: int, pace: Pace) -> Iterator[int]:
-        order = None if self.order is None else self.order.shuffle(epoch)
+        if self.order is not None and self.shuffled:
+            self.order.shuffle(epoch)
         whole, rest = divmod(self.samples - start, self.batch_size)
         for size, times in ((self.batch_size, whole), (rest, 1)):
             if size and times:
-                yield from pace.windows(step(self.data, order, size), times)
+                yield from pace.windows(step(self.data, self.order, size), times)
 
 
 @dataclass(frozen=True)

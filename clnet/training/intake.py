@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clnet.device import Device
 from clnet.errors import ArgumentError
 from clnet.nn.embedding import check_tokens
-from clnet.nn.layer import Layer, tree_map
+from clnet.nn.layer import Layer, Seed, tree_map
 from clnet.tensor import Tensor, tensor
 from clnet.training.arrays import fits, host, samples_of, take
 from clnet.training.feed import Feed, Order, Resident, Streamed
@@ -22,22 +23,31 @@ from clnet.training.upload import Upload
 class Intake:
     """Checks data against a network, which it builds for the first data that comes, and brings it to the device."""
 
-    def __init__(self, net: Layer, device: Device, seed: int) -> None:
+    def __init__(self, net: Layer, device: Device, seed: Seed) -> None:
         self.net = net
         self.device = device
         self.seed = seed
         self._order: Order | None = None
 
-    def feed(self, data: Any, batch_size: int, who: str, *, shuffle: bool = False) -> Feed:
-        """(x, y, weights): on the device if it has room, else a stream; or (batches, None, None), a stream."""
+    def feed(
+        self, data: Any, batch_size: int, who: str, *, shuffle: bool = False, rows: NDArray[np.int32] | None = None
+    ) -> Feed:
+        """(x, y, weights): on the device if it has room, else a stream; or (batches, None, None), a stream.
+
+        rows: (networks, samples), those that each of many networks sees.
+        """
         if data[1] is None:
             return self._batches(data[0], who)
         data = self._checked(data, who)
-        samples = samples_of(data, who)
+        samples = samples_of(data, who) if rows is None else rows.shape[1]
         size = min(batch_size, samples)
         order = self.order(samples) if shuffle else None
+        if rows is not None:
+            order = Order(samples, self.seed, self.device, rows)
         if fits(data, self.device):
-            return Resident(tree_map(self._tensor, data), samples, size, order)
+            return Resident(tree_map(self._tensor, data), samples, size, order, shuffle)
+        if order is not None and not isinstance(self.seed, int):
+            raise ArgumentError(f"{who}: the data of many networks has to fit into the device, or come as batches")
         data = tree_map(np.asarray, data)
 
         def batches(epoch: int) -> Iterator[Any]:

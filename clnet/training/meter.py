@@ -54,19 +54,24 @@ class Meter:
         self.bad.assign(np.int32(NEVER))
 
     def bad_step(self) -> int | None:
-        """The first step whose loss was no finite number; waits for the device."""
-        step = int(self.bad.numpy())
+        """The first step whose loss was no finite number, of every network; waits for the device."""
+        step = int(self.bad.numpy().max())
         return None if step == NEVER else step
 
     def results(self, metrics: Mapping[str, Metric]) -> dict[str, Any]:
-        """The mean loss and these metrics over the samples so far; waits for the device."""
+        """The mean loss and these metrics over the samples so far, arrays (networks, ...) where there are many.
+
+        Waits for the device.
+        """
         samples, sums = int(self.offset.numpy()), {name: total.numpy() for name, total in self.sums.items()}
-        found: dict[str, Any] = {"loss": float(sums["loss"]) / max(1, samples)}
-        for name, metric in metrics.items():
-            start = f"{name}/"
-            own = {key.removeprefix(start): value for key, value in sums.items() if key.startswith(start)}
-            found[name] = metric.result(own, samples)
-        return found
+        many = [name for name, total in self.sums.items() if total.memory is not total]
+        if not many:
+            return _results(sums, samples, metrics)
+        each = [
+            _results({name: value[i] if name in many else value for name, value in sums.items()}, samples, metrics)
+            for i in range(len(sums[many[0]]))
+        ]
+        return {name: np.stack([one[name] for one in each]) for name in each[0]}
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """What `restore` takes, for a checkpoint in the middle of an epoch."""
@@ -87,3 +92,13 @@ class Meter:
 
     def _variable(self, name: str, value: Any) -> Variable:
         return Variable(value, device=self.device, name=name, trainable=False)
+
+
+def _results(sums: Mapping[str, NDArray[Any]], samples: int, metrics: Mapping[str, Metric]) -> dict[str, Any]:
+    """The mean loss and the metrics of one network."""
+    found: dict[str, Any] = {"loss": float(sums["loss"]) / max(1, samples)}
+    for name, metric in metrics.items():
+        start = f"{name}/"
+        own = {key.removeprefix(start): value for key, value in sums.items() if key.startswith(start)}
+        found[name] = metric.result(own, samples)
+    return found

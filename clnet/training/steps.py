@@ -12,12 +12,12 @@ from clnet.compiled import Compiled, compile, value_and_grad
 from clnet.device import Device
 from clnet.errors import ArgumentError, DivergenceError
 from clnet.graph import Spec
-from clnet.nn.layer import Layer, fingerprint, tree_map
+from clnet.nn.layer import Layer, Seed, fingerprint, tree_map
 from clnet.optim import Optimizer
 from clnet.plan import Plan
 from clnet.tensor import Tensor
 from clnet.training.arrays import is_array
-from clnet.training.feed import Feed
+from clnet.training.feed import Feed, Order
 from clnet.training.meter import Meter
 from clnet.training.objective import Objective
 from clnet.training.pace import Pace
@@ -39,7 +39,7 @@ class Steps:
         device: Device,
         *,
         augmentation: Callable[..., Any] | None = None,
-        seed: int = 0,
+        seed: Seed = 0,
     ) -> None:
         self.net = net
         self.augmentation = augmentation
@@ -105,13 +105,13 @@ class Steps:
         """Samples of the epoch that training is in the middle of; 0 between epochs."""
         return int(self.meter.offset.numpy())
 
-    def _training_plan(self, data: Any, order: Tensor | None, size: int | None) -> Plan:
+    def _training_plan(self, data: Any, order: Order | None, size: int | None) -> Plan:
         trained = tuple(self.net.trainable_variables())
         if trained not in self._train:
             self._train[trained] = compile(self._train_step, device=self.meter.device)
         return self._train[trained].plan(data, order, size)
 
-    def _train_step(self, data: Any, order: Tensor | None, size: int | None) -> None:
+    def _train_step(self, data: Any, order: Order | None, size: int | None) -> None:
         x, y, weights = _rows(data, order, self.meter.offset, size)
         variables = self.net.trainable_variables()
         if not variables:
@@ -130,7 +130,7 @@ class Steps:
         self.meter.watch(loss, self.optimizer.variables()["step"] + 1)
         self._count(self.meter, loss, predictions, y, scalar=True)
 
-    def _evaluation_step(self, data: Any, order: Tensor | None, size: int | None) -> None:
+    def _evaluation_step(self, data: Any, order: Order | None, size: int | None) -> None:
         x, y, weights = _rows(data, order, self.judge.offset, size)
         predictions = self._call(x, training=False)
         self._count(self.judge, self.objective.total(predictions, y, weights) + self.net.penalty(), predictions, y)
@@ -153,13 +153,13 @@ class Steps:
         return meter.results({name: metric for name, (_, metric) in named.items()})
 
 
-def _rows(data: Any, order: Tensor | None, offset: Variable, size: int | None) -> Any:
+def _rows(data: Any, order: Order | None, offset: Variable, size: int | None) -> Any:
     """The rows of a step: `size` from offset on, in this order or as they lie; all of them where size is None."""
     if size is None:
         return data
     if order is None:
         return tree_map(lambda values: ops.dynamic_slice(values, offset, size), data)
-    rows = ops.dynamic_slice(order, offset, size)
+    rows = ops.dynamic_slice(order.indices, offset, size)
     return tree_map(lambda values: ops.gather(values, rows), data)
 
 
