@@ -13,6 +13,7 @@ EXAMPLES = [path for path in FILES if "__main__" in path.read_text()]
 SHORT = {
     "brackets": ["--quick"],
     "by_hand": ["--epochs", "2"],
+    "cifar10": ["--quick"],
     "custom_op": ["--epochs", "1"],
     "digits": ["--epochs", "1"],
     "djuric": ["--quick"],
@@ -20,13 +21,13 @@ SHORT = {
     "shakespeare": ["--quick"],
     "nielsen": ["--quick", "few", "relu", "expanded-100"],
 }
-MNIST = {"djuric_mnist", "nielsen"}
+DOWNLOADED = {"cifar10", "djuric_mnist", "nielsen"}
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_runs_and_says_something(path):
-    if path.stem in MNIST and "CLNET_DATA" not in os.environ:
-        pytest.skip("wants MNIST in the folder that CLNET_DATA names")
+    if path.stem in DOWNLOADED and "CLNET_DATA" not in os.environ:
+        pytest.skip("wants its pictures in the folder that CLNET_DATA names")
     paths = [str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
     command = [sys.executable, str(path), *SHORT.get(path.stem, [])]

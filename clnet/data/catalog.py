@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from clnet.data import mnist, targets
+from clnet.data import cifar10, mnist, targets
 from clnet.data.dataset import Array, Dataset, Task, representable
 from clnet.data.npz import read_npz
 from clnet.data.splits import split
@@ -15,7 +15,7 @@ from clnet.data.table import read_csv
 from clnet.errors import DataError
 
 NAMED = {source.name: source for source in (mnist.MNIST, mnist.FASHION_MNIST)}
-NAMES = ("digits", *NAMED)
+NAMES = ("digits", *NAMED, "cifar10")
 FOUR, TWO = ("x_train", "y_train", "x_test", "y_test"), ("x", "y")
 DIGITS = Path(__file__).with_name("digits.npz")
 
@@ -28,11 +28,11 @@ def load(
     test_fraction: float = 0.2,
     seed: int = 0,
 ) -> Dataset:
-    """The data set of that name ("digits", "mnist", "fashion-mnist"), or that a `.npz` or `.csv` file holds.
+    """The data set of that name ("digits", "mnist", "fashion-mnist", "cifar10"), or that a `.npz` or `.csv` file holds.
 
     digits: 1,438 and 359 pictures (8, 8, 1), a fixed stratified split. mnist, fashion-mnist: 60,000 and 10,000 pictures
-    (28, 28, 1); see `clnet.data.mnist.load` for where they are found. They have their own split and labels; the options
-    are for files.
+    (28, 28, 1); cifar10: 50,000 and 10,000 (32, 32, 3). Where they are found say the functions `load` of their modules,
+    `clnet.data.mnist` and `clnet.data.cifar10`. They have their own split and labels; the options are for files.
 
     npz: x_train, y_train, x_test, y_test as Keras names them, or x, y to be split. uint8 pictures (n, height, width) or
     (n, height, width, channels) become [0, 1], other numbers stay. One column of integers, booleans or text is labels.
@@ -45,6 +45,8 @@ def load(
         return _digits()
     if name in NAMED:
         return mnist.load(NAMED[name])
+    if name == "cifar10":
+        return cifar10.load()
     if kind == ".npz":
         data = _from_npz(path, task)
     elif kind in (".csv", ".tsv", ".txt"):

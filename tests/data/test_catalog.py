@@ -94,7 +94,7 @@ def test_csv(tmp_path):
 
 @pytest.mark.parametrize("name", ["mnits", "a.png", "", "digits.zip"])
 def test_an_unknown_name_lists_the_known_ones(name):
-    with pytest.raises(DataError, match=f"load: '{name}' is none of digits, mnist, fashion-mnist, nor"):
+    with pytest.raises(DataError, match=f"load: '{name}' is none of digits, mnist, fashion-mnist, cifar10, nor"):
         load(name)
 
 
