@@ -18,6 +18,7 @@ SHORT = {
     "digits": ["--epochs", "1"],
     "djuric": ["--quick"],
     "djuric_mnist": ["--quick"],
+    "ensemble": ["--quick"],
     "shakespeare": ["--quick"],
     "nielsen": ["--quick", "few", "relu", "expanded-100"],
 }

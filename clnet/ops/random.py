@@ -98,8 +98,9 @@ def _draw(title: str, shape: int | Sequence[int], key: Key) -> Node:
     if not isinstance(key, Key):
         raise ArgumentError(f"{title}: got key {key!r}, wanted an ops.Key(seed, stream, counter)")
     wanted = (shape,) if isinstance(shape, int) else tuple(shape)
-    seeds = tuple(seed & 0xFFFFFFFFFFFFFFFF for seed in ((key.seed,) if isinstance(key.seed, int) else key.seed))
-    seed, stream = seeds[0] if isinstance(key.seed, int) else seeds, key.stream & 0xFFFFFFFF
+    seeds = (key.seed,) if isinstance(key.seed, int) else key.seed
+    words, stream = tuple(seed & 0xFFFFFFFFFFFFFFFF for seed in seeds), key.stream & 0xFFFFFFFF
+    seed = words[0] if len(set(words)) == 1 else words  # networks of one seed share what they draw
     counter = convert(as_node(key.counter), np.dtype(np.int32))
     return apply(Random(wanted, seed, stream, title), counter)
 
