@@ -12,11 +12,11 @@ import numpy as np
 from clnet.compiled import eager
 from clnet.errors import ArgumentError, DTypeError, ShapeError
 from clnet.gemm.problem import DOUBLE, Registers, c_type
-from clnet.graph import Node, Routine, Spec, count
+from clnet.graph import Node, Op, Routine, Spec, count
 from clnet.kernels import Launch, define, read
 from clnet.lowering import WORKSPACE, Epilogue, Lowering, Target
 from clnet.ops.elementwise import common_dtype, convert
-from clnet.ops.shape import reshape
+from clnet.ops.shape import one_by_one, reshape
 from clnet.tensor import Tensor
 from clnet.trace import apply, as_node
 
@@ -35,6 +35,9 @@ class _Heads(Routine):
     packed: bool
     masked: bool
     fuses = False
+
+    def stacked(self, inputs: Sequence[Node], many: Sequence[bool], networks: int) -> tuple[Op, Sequence[Node]]:
+        return one_by_one(self, inputs, many, networks)
 
     def runs(self, node: Node) -> tuple[int, int]:
         return node.ndim - 1, node.ndim

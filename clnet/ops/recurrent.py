@@ -18,13 +18,13 @@ import numpy as np
 from clnet.compiled import eager
 from clnet.errors import ArgumentError, DTypeError, ShapeError
 from clnet.gemm.problem import DOUBLE, Registers, c_type
-from clnet.graph import Node, Routine, Spec, count
+from clnet.graph import Node, Op, Routine, Spec, count
 from clnet.kernels import Launch, define, read
 from clnet.lowering import WORKSPACE, Epilogue, Lowering, Target
 from clnet.ops import reduction
 from clnet.ops.elementwise import common_dtype, convert
 from clnet.ops.product import matmul
-from clnet.ops.shape import concatenate, reshape
+from clnet.ops.shape import concatenate, one_by_one, reshape
 from clnet.tensor import Tensor
 from clnet.trace import apply, as_node
 
@@ -72,6 +72,9 @@ class Recurrence(Routine):
     def infer(self, *inputs: Spec) -> Spec:
         x, weights = inputs[:2]
         return Spec((self.cell.sections, *x.shape[:2], weights.shape[0]), x.dtype)
+
+    def stacked(self, inputs: Sequence[Node], many: Sequence[bool], networks: int) -> tuple[Op, Sequence[Node]]:
+        return one_by_one(self, inputs, many, networks)
 
     def runs(self, node: Node) -> tuple[int, int]:
         return node.ndim - 1, node.ndim
@@ -138,6 +141,9 @@ class RecurrenceBackward(Routine):
         _, steps, batch, units = inputs[0].shape
         shape = (self.cell.states, batch, units) if self.initial else (steps, batch, self.cell.gates * units)
         return Spec(shape, inputs[0].dtype)
+
+    def stacked(self, inputs: Sequence[Node], many: Sequence[bool], networks: int) -> tuple[Op, Sequence[Node]]:
+        return one_by_one(self, inputs, many, networks)
 
     def runs(self, node: Node) -> tuple[int, int]:
         return node.ndim - 1, node.ndim

@@ -172,6 +172,15 @@ class Concatenate(Pointwise):
         return split(dy, [x.shape[self.axis] for x in node.inputs], axis=self.axis)
 
 
+def one_by_one(op: Op, inputs: Sequence[Node], many: Sequence[bool], networks: int) -> tuple[Op, Sequence[Node]]:
+    """The rule for many networks of an op whose kernels know no axis of them: they run once for each."""
+    each = [
+        apply(op, *(getitem(x, network) if own else x for x, own in zip(inputs, many, strict=True)))
+        for network in range(networks)
+    ]
+    return Concatenate(0), [as_node(expand_dims(node, 0)) for node in each]
+
+
 def one_axis(who: str, axis: int, ndim: int) -> int:
     """An axis counted from the front."""
     if not -ndim <= axis < ndim:
