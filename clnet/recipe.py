@@ -4,6 +4,7 @@
     losses.huber                     {"name": "losses.huber"}
     partial(losses.huber, delta=2)   {"partial": "losses.huber", "with": {"delta": 2}}
     Spec((1, 784), float32)          {"spec": [[1, 784], "float32"]}
+    a layer that is used again       {"again": 0}, and "as": 0 in the recipe of where it was first
 
 It works because a constructor of clnet's keeps each argument as the attribute of that name. Only public names of
 clnet's own modules are written and looked up, so a file cannot make anything else run.
@@ -43,10 +44,11 @@ class NoRecipeError(Exception):
 
 def write(value: Any) -> Any:
     """The recipe of an object; `NoRecipeError` names the part that has none."""
-    return _write(value, set())
+    return _write(value, {})
 
 
-def _write(value: Any, layers: set[int]) -> Any:
+def _write(value: Any, layers: dict[int, dict[str, Any]]) -> Any:
+    """`layers`: the recipes of those written so far, by id."""
     if isinstance(value, (np.generic, np.ndarray)):
         value = value.tolist()
     if value is None or isinstance(value, (bool, int, float, str)):
@@ -62,33 +64,45 @@ def _write(value: Any, layers: set[int]) -> Any:
         return {"partial": _name(value.func), "with": keywords}
     if inspect.isfunction(value):
         return {"name": _name(value)}
-    name = _name(type(value))
+    if id(value) in layers:
+        number = layers[id(value)].setdefault("as", sum("as" in each for each in layers.values()))
+        return {"again": number}
+    made: dict[str, Any] = {"make": _name(type(value))}
     if isinstance(value, nn.Layer):
-        if id(value) in layers:
-            raise NoRecipeError(f"{value} is used twice")
-        layers.add(id(value))
+        layers[id(value)] = made
     arguments = inspect.signature(type(value)).parameters
-    return {"make": name, "with": {argument: _write(getattr(value, argument), layers) for argument in arguments}}
+    made["with"] = {argument: _write(getattr(value, argument), layers) for argument in arguments}
+    return made
 
 
 def read(recipe: Any) -> Any:
     """The object that a recipe makes; `CheckpointError` if it makes none."""
+    return _read(recipe, {})
+
+
+def _read(recipe: Any, layers: dict[int, Any]) -> Any:
+    """`layers`: those made so far that are used again, by number."""
     if isinstance(recipe, list):
-        return tuple(read(each) for each in recipe)
+        return tuple(_read(each, layers) for each in recipe)
     if not isinstance(recipe, dict):
         return recipe
     try:
         if "dict" in recipe:
-            return {key: read(each) for key, each in recipe["dict"].items()}
+            return {key: _read(each, layers) for key, each in recipe["dict"].items()}
         if "spec" in recipe:
             shape, dtype = recipe["spec"]
             return Spec(tuple(map(int, shape)), np.dtype(dtype))
         if "name" in recipe:
             return _named(recipe["name"])
-        arguments = {key: read(each) for key, each in recipe["with"].items()}
+        if "again" in recipe:
+            return layers[recipe["again"]]
+        arguments = {key: _read(each, layers) for key, each in recipe["with"].items()}
         if "partial" in recipe:
             return functools.partial(_named(recipe["partial"]), **arguments)
-        return _make(_named(recipe["make"]), arguments)
+        made = _make(_named(recipe["make"]), arguments)
+        if "as" in recipe:
+            layers[recipe["as"]] = made
+        return made
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"recipe: cannot make {recipe}: {error}") from error
 

@@ -21,6 +21,8 @@ SHORT = {
     "ensemble": ["--quick"],
     "shakespeare": ["--quick"],
     "nielsen": ["--quick", "few", "relu", "expanded-100"],
+    "transfer": ["--quick"],
+    "vae": ["--quick"],
 }
 DOWNLOADED = {"cifar10", "djuric_mnist", "nielsen"}
 

@@ -77,10 +77,15 @@ def test_what_is_not_clnets_has_none(value):
         recipe.write(value)
 
 
-def test_a_layer_used_twice_has_none():
-    layer = nn.Dense(3)
-    with pytest.raises(recipe.NoRecipeError, match="used twice"):
-        recipe.write(nn.Sequential(layer, layer))
+def test_a_layer_that_is_used_again_is_made_once():
+    first, second = nn.Dense(3), nn.Dropout(0.5)
+    made = again(nn.Sequential(second, first, nn.Residual(nn.Sequential(second, first)), first))
+    inner = made.layers[2].layer
+    assert made.layers[1] is inner.layers[1] is made.layers[3]
+    assert made.layers[0] is inner.layers[0]
+    assert "as" not in recipe.write(nn.Sequential(nn.Dense(3), nn.Dense(3)))["with"]["layers"][0]
+    with pytest.raises(CheckpointError):
+        recipe.read({"again": 0})
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from clnet.nn.augmentation import (
     RandomRotation,
     RandomTranslation,
 )
-from clnet.nn.containers import Residual, Sequential
+from clnet.nn.containers import Parallel, Residual, Sequential
 from clnet.nn.convolution import Conv1D, Conv2D, Conv2DTranspose, DepthwiseConv2D, SeparableConv2D
 from clnet.nn.dense import Dense
 from clnet.nn.dropout import Dropout, GaussianDropout, GaussianNoise, SpatialDropout2D
@@ -73,6 +73,7 @@ __all__ = [
     "MaxPool2D",
     "MixUp",
     "MultiHeadAttention",
+    "Parallel",
     "PositionEmbedding",
     "PositionalEncoding",
     "RMSNorm",

@@ -56,13 +56,19 @@ class Objective:
         found: dict[str, tuple[Any, Metric]] = {}
         is_lone = _is_shape(outputs) or isinstance(outputs, Tensor)
         for output in [None] if is_lone else outputs if isinstance(outputs, dict) else range(len(outputs)):
-            for metric in _metrics(_of(self.metrics, output, "metrics"), _of(self.loss, output, "loss")):
+            for metric in _metrics(self._chosen(output), _of(self.loss, output, "loss")):
                 name = metric.name if output is None else f"{output}_{metric.name}"
                 if name in found:
                     raise ArgumentError(f"metrics: two are called {name!r}")
                 if metric.scalar or not scalar:
                     found[name] = output, metric
         return found
+
+    def _chosen(self, output: Any) -> Any:
+        """The metrics of an output: a dict has them by name, a tuple of lists by number; a flat list is for each."""
+        nested = isinstance(self.metrics, (list, tuple)) and any(isinstance(e, (list, tuple)) for e in self.metrics)
+        by_output = isinstance(self.metrics, dict) or nested
+        return _of(self.metrics, output, "metrics") if by_output else self.metrics
 
     def measure(self, predictions: Any, targets: Any, *, scalar: bool) -> dict[str, tuple[Metric, Statistics]]:
         """Name -> (metric, what a batch says)."""
