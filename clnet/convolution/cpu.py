@@ -20,8 +20,8 @@ FEW, PARTS = 16, 8  # tiles of 8 by 16 weights that do not keep cores busy: then
 
 
 def suits(device: Device, problem: Problem) -> bool:
-    """Whether the kernels are for it: vectors of filters, images that are there, strides on one side only."""
-    if device.kind != "cpu" or problem.filters < Registers.of(device, problem).width or not problem.batch:
+    """Whether the kernels are for it: vectors of filters, strides on one side only."""
+    if problem.filters < Registers.of(device, problem).width:
         return False
     one_sided = all(1 in sides for sides in zip(problem.strides, problem.spread, strict=True))
     rows, _ = tile(problem.outputs[1], problem, Registers.of(device, problem))

@@ -77,7 +77,7 @@ class Convolve(_Direct):
 
     def lower(self, node: Node, operands: Sequence[Hashable], epilogue: Epilogue, target: Target) -> Lowering:
         x, w = operands
-        return convolution.lower(target.device, self.problem(node), x, w, epilogue, target.units)
+        return convolution.lower(self.problem(node), x, w, epilogue, target)
 
     def stacked(self, inputs: Sequence[Node], many: Sequence[bool], networks: int) -> tuple[Op, Sequence[Node]]:
         """Weights that serve all networks see their pictures as one batch."""
@@ -111,7 +111,7 @@ class ConvolveWeights(_Direct):
 
     def lower(self, node: Node, operands: Sequence[Hashable], epilogue: Epilogue, target: Target) -> Lowering:
         x, dy = operands
-        return convolution.lower_weights(target.device, self.problem(node), x, dy, epilogue, target.units)
+        return convolution.lower_weights(self.problem(node), x, dy, epilogue, target)
 
     def stacked(self, inputs: Sequence[Node], many: Sequence[bool], networks: int) -> tuple[Op, Sequence[Node]]:
         return self, inputs

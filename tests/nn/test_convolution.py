@@ -124,6 +124,19 @@ def test_second_derivatives(device):
     np.testing.assert_allclose(found.numpy(), (up.numpy() - down.numpy()) / (2 * step), rtol=2e-2, atol=2e-2)
 
 
+@pytest.mark.parametrize("strides", [1, 2])
+def test_both_forms_give_the_same_gradients(strides, device):
+    """What a GPU would run, on every runtime; the gradient by x of a strided convolution spreads its operand."""
+    x, w = values(device, 3, 9, 8, 17), values(device, 3, 3, 17, 18, seed=1)
+
+    def loss(x, w):
+        return ops.sum(ops.sigmoid(ops.convolution(x, w, strides=strides, padding=1)))
+
+    both = [clnet.compile(clnet.value_and_grad(loss, wrt=(0, 1)), device=device, form=form) for form in ("cpu", "gpu")]
+    for here, there in zip(*(compiled(x, w)[1] for compiled in both), strict=True):
+        np.testing.assert_allclose(there.numpy(), here.numpy(), rtol=1e-3, atol=1e-4)
+
+
 def test_a_network_of_them_learns(device):
     rng = np.random.default_rng(0)
     y = rng.integers(0, 2, 64).astype(np.int32)
