@@ -52,8 +52,8 @@ __kernel __attribute__((reqd_work_group_size(GROUP, 1, 1))) void forward(
     const int q_stride, const int k_start, const int k_stride, const int v_start, const int v_stride,
     const int on_batch, const int on_row, const T scale) {
     __local T k[TILE * FEATURES], v[TILE * FEATURES];
-    const size_t b = get_group_id(1) / heads, h = get_group_id(1) % heads * FEATURES, stride = heads * FEATURES;
-    const int query = get_global_id(0);
+    const int blocks = (queries + GROUP - 1) / GROUP, query = get_group_id(0) % blocks * GROUP + get_local_id(0);
+    const size_t head = get_group_id(0) / blocks, b = head / heads, h = head % heads * FEATURES, stride = heads * FEATURES;
     qs += q_start + b * queries * q_stride + h;
     ks += k_start + b * keys * k_stride + h;
     vs += v_start + b * keys * v_stride + h;
@@ -93,8 +93,8 @@ __kernel __attribute__((reqd_work_group_size(GROUP, 1, 1))) void backward_querie
     const int queries, const int keys, const int q_start, const int q_stride, const int k_start, const int k_stride,
     const int v_start, const int v_stride, const int on_batch, const int on_row, const T scale, const int dq_start) {
     __local T k[TILE * FEATURES], v[TILE * FEATURES];
-    const size_t head = get_group_id(1), b = head / heads, h = head % heads * FEATURES, stride = heads * FEATURES;
-    const int query = get_global_id(0);
+    const int blocks = (queries + GROUP - 1) / GROUP, query = get_group_id(0) % blocks * GROUP + get_local_id(0);
+    const size_t head = get_group_id(0) / blocks, b = head / heads, h = head % heads * FEATURES, stride = heads * FEATURES;
     const size_t place = b * queries * q_stride + (size_t)query * q_stride + h;
     ks += k_start + b * keys * k_stride + h;
     vs += v_start + b * keys * v_stride + h;
@@ -151,8 +151,8 @@ __kernel __attribute__((reqd_work_group_size(GROUP, 1, 1))) void backward_keys(
     const int v_start, const int v_stride, const int on_batch, const int on_row, const T scale, const int dk_start,
     const int dv_start) {
     __local T q[TILE * FEATURES], dy[TILE * FEATURES];
-    const size_t head = get_group_id(1), b = head / heads, h = head % heads * FEATURES, stride = heads * FEATURES;
-    const int key = get_global_id(0);
+    const int blocks = (keys + GROUP - 1) / GROUP, key = get_group_id(0) % blocks * GROUP + get_local_id(0);
+    const size_t head = get_group_id(0) / blocks, b = head / heads, h = head % heads * FEATURES, stride = heads * FEATURES;
     const size_t k_place = (b * keys + key) * k_stride + h, v_place = (b * keys + key) * v_stride + h;
     qs += q_start + b * queries * q_stride + h;
     on += b * on_batch;

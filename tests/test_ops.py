@@ -140,3 +140,19 @@ def test_gpu_form(case: Case, device: clnet.Device) -> None:
         got = function(*(clnet.tensor(array, device=device) for array in arrays)).numpy()
         wanted = case.reference(*(array.astype(np.float64) for array in arrays))
         close(got, wanted, tolerance(np.float32, case.length(*shapes)))
+
+
+OWN_KERNELS = ("gather", "simple_rnn", "lstm", "gru", "attention", "self_attention")  # for their gradients
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.name.startswith(OWN_KERNELS)], ids=rows)
+def test_gradient_gpu_form(case: Case, device: clnet.Device) -> None:
+    """The gradients that have kernels of their own are the same in the form for a GPU, but for rounding."""
+    for shapes in case.shapes[: 3 : 2 if len(case.shapes) > 2 else 1]:
+        tensors = [clnet.tensor(array, device=device) for array in case.inputs(shapes, np.float32)]
+        like = np.random.default_rng(7).standard_normal(case.function(*tensors).shape)
+        function = clnet.value_and_grad(scalar(case, like), wrt=tuple(range(len(shapes))))
+        _, wanted = function(*tensors)
+        _, found = clnet.compile(function, device=device, form="gpu")(*tensors)
+        for ours, theirs in zip(found, wanted, strict=True):
+            close(ours.numpy(), theirs.numpy(), 4 * tolerance(np.float32, case.length(*shapes)))

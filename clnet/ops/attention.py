@@ -132,8 +132,10 @@ class Attention(_Heads):
         sizes, arrays = self._sizes(node.inputs), self._arrays(operands)
         out, arguments = epilogue.arguments[0], sizes.arguments(self.scale, node.dtype)
         if target.gpu:
-            grid = ceil(sizes.queries / GROUP) * GROUP, sizes.batch * sizes.heads
-            return Lowering((Launch(self._gpu(sizes, node), "forward", (out, *arrays, *arguments), grid, (GROUP, 1)),))
+            items = ceil(sizes.queries / GROUP) * GROUP * sizes.batch * sizes.heads
+            return Lowering(
+                (Launch(self._gpu(sizes, node), "forward", (out, *arrays, *arguments), (items,), (GROUP,)),)
+            )
         tiles = _Tiles.of(sizes, Registers.of(target.device, node))
         blocks = ceil(sizes.queries / tiles.block)
         chunk = ceil(blocks / ceil(target.items / (sizes.batch * sizes.heads))) * tiles.block
@@ -182,7 +184,7 @@ class AttentionBackward(_Heads):
         source, every = self._gpu(sizes, node), (out, WORKSPACE, *arrays, *arguments)
         steps = [("backward_queries", sizes.queries, (dq,)), ("backward_keys", sizes.keys, (dk, dv))]
         launches = [
-            Launch(source, name, (*every, *starts), (ceil(rows / GROUP) * GROUP, heads), (GROUP, 1))
+            Launch(source, name, (*every, *starts), (ceil(rows / GROUP) * GROUP * heads,), (GROUP,))
             for name, rows, starts in steps
         ]
         return Lowering(tuple(launches), 2 * heads * sizes.queries * size)
