@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from dataclasses import dataclass
 from math import ceil
 
 import numpy as np
@@ -16,7 +17,7 @@ from clnet.lowering import WORKSPACE, Epilogue, Lowering
 ROWS, VECTORS = 14, 4  # the largest tile's sides
 LAID_OUT, MOST_LAID_OUT = 8192, 65536  # elements of x on the stack: those that a core's first cache holds, and at most
 TOGETHER = 24 << 10  # bytes of images, or of rows of them, that a core's first cache holds: 130 -> 165-190 GFLOP/s
-FEW, PARTS = 16, 8  # tiles of 8 by 16 weights that do not keep cores busy: then the batch is cut in so many parts
+FEW, PARTS = 2048, 8  # weights of too few tiles to keep cores busy: then the batch is cut in so many parts
 
 
 def suits(device: Device, problem: Problem) -> bool:
@@ -44,37 +45,60 @@ def lower(device: Device, problem: Problem, x: Hashable, w: Hashable, epilogue: 
     return Lowering((Launch(text, "convolution", arguments, grid, (1, 1, 1)),))
 
 
+@dataclass(frozen=True)
+class Cover:
+    """How tiles of rows x vectors cover dw, and blocks the batch: `cut` parts of `part` images; `together` of them, or
+    `lines` rows of one, at a time. `merged`: a row of the kernel is one tap."""
+
+    rows: int
+    vectors: int
+    tiles: int
+    part: int
+    cut: int
+    together: int
+    lines: int
+    merged: bool
+
+
+def cover(problem: Problem, registers: Registers) -> Cover:
+    """The tiles with which the gradient by the weights takes the least time."""
+    merged = problem.is_whole and problem.starts[1] == 0 and problem.dilation[1] == 1
+    depth = problem.channels * (problem.kernel[1] if merged else 1)
+    taps = problem.kernel[0] * (1 if merged else problem.kernel[1])
+    rows, vectors = tile(depth, problem, registers)
+    tiles = taps * ceil(depth / rows) * ceil(problem.filters / (vectors * registers.width))
+    part = ceil(problem.batch / parts(problem))
+    line = problem.inputs[1] * problem.channels * problem.strides[0] + problem.outputs[1] * problem.filters
+    lines = max(1, TOGETHER // (line * registers.size))
+    together = min(part, max(1, lines // problem.outputs[0]))
+    return Cover(
+        rows, vectors, tiles, part, ceil(problem.batch / part), together, min(lines, problem.outputs[0]), merged
+    )
+
+
 def lower_weights(
     device: Device, problem: Problem, x: Hashable, dy: Hashable, epilogue: Epilogue, units: int
 ) -> Lowering:
     """Each work-group does some tiles of dw, over the whole batch, or over a part of it where tiles are few."""
     registers = Registers.of(device, problem)
-    merged = problem.is_whole and problem.starts[1] == 0 and problem.dilation[1] == 1
-    depth = problem.channels * (problem.kernel[1] if merged else 1)
-    rows, vectors = tile(depth, problem, registers)
-    taps = problem.kernel[0] * (1 if merged else problem.kernel[1])
-    tiles = taps * ceil(depth / rows) * ceil(problem.filters / (vectors * registers.width))
-    part = ceil(problem.batch / parts(problem))
-    cut = ceil(problem.batch / part)
-    row = problem.inputs[1] * problem.channels * problem.strides[0] + problem.outputs[1] * problem.filters
-    lines = max(1, min(problem.outputs[0], TOGETHER // (row * registers.size)))
-    together = min(part, max(1, TOGETHER // (row * registers.size * problem.outputs[0])))
-    each = ceil(tiles / (1 if units == 1 else ceil(4 * units / (cut * problem.networks))))
-    constants = {"MR": rows, "NV": vectors, "MERGED": int(merged), "PARTS": int(cut > 1)}
+    how = cover(problem, registers)
+    is_cut = how.cut > 1
+    each = ceil(how.tiles / (1 if units == 1 else ceil(4 * units / (how.cut * problem.networks))))
+    constants = {"MR": how.rows, "NV": how.vectors, "MERGED": int(how.merged), "PARTS": int(is_cut)}
     text = _source(problem, epilogue, registers, **constants) + read("gemm_registers.cl")
     text += read("convolution_weights_cpu.cl")
-    sizes = map(np.int32, (problem.batch, part, together, lines, each))
-    strides = map(np.uint64, _strides(problem))
-    arguments = (WORKSPACE, x, dy, *sizes, *strides, *epilogue.arguments)
-    grid = (ceil(tiles / each), cut, problem.networks)
+    sizes = map(np.int32, (problem.batch, how.part, how.together, how.lines, each))
+    arguments = (WORKSPACE, x, dy, *sizes, *map(np.uint64, _strides(problem)), *epilogue.arguments)
+    grid = (ceil(how.tiles / each), how.cut, problem.networks)
     launches = [Launch(text, "convolution_weights", arguments, grid, (1, 1, 1))]
-    if cut > 1:
+    if is_cut:
         height = problem.weights // problem.filters
         block = ceil(height / (4 * units))
-        merge = (WORKSPACE, np.int32(cut), np.int32(block), *epilogue.arguments)
+        merge = (WORKSPACE, np.int32(how.cut), np.int32(block), *epilogue.arguments)
         launches.append(Launch(text, "merge", merge, (ceil(height / block), problem.networks), (1, 1)))
-    space = cut * (tiles * rows * vectors * registers.width + (problem.weights if cut > 1 else 0))
-    return Lowering(tuple(launches), problem.networks * space * registers.size)
+    waiting = how.tiles * how.rows * how.vectors * registers.width
+    space = problem.networks * how.cut * (waiting + problem.weights * is_cut)
+    return Lowering(tuple(launches), space * registers.size)
 
 
 def _strides(problem: Problem) -> tuple[int, int]:
@@ -86,7 +110,7 @@ def _strides(problem: Problem) -> tuple[int, int]:
 
 def parts(problem: Problem) -> int:
     """Into how many parts the batch is cut for the gradient by the weights: by shape alone, because it decides bits."""
-    return min(problem.batch, PARTS) if problem.weights < FEW * 128 else 1
+    return min(problem.batch, PARTS) if problem.weights < FEW else 1
 
 
 def tile(extent: int, problem: Problem, registers: Registers) -> tuple[int, int]:
@@ -106,15 +130,13 @@ def tile(extent: int, problem: Problem, registers: Registers) -> tuple[int, int]
 
 
 def _segment(problem: Problem, rows: int) -> int:
-    """Columns of y whose x is laid out at once; 0: x is read where it lies."""
+    """Columns of y whose x is laid out at once, all of them or some tiles; 0: x is read where it lies."""
     if problem.is_whole:
         return 0
-    segment = problem.outputs[1]
-    while segment > rows and _laid_out(problem, segment) > LAID_OUT:
-        segment = ceil(segment / 2 / rows) * rows
-        if segment == rows:
-            break
-    return segment
+    if _laid_out(problem, problem.outputs[1]) <= LAID_OUT:
+        return problem.outputs[1]
+    there = LAID_OUT // (problem.kernel[0] * problem.channels) - problem.reach[1]
+    return max(1, there // problem.strides[1] // rows) * rows
 
 
 def _laid_out(problem: Problem, columns: int) -> int:
