@@ -254,7 +254,8 @@ class ModelCheckpoint(Monitor):
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         if not self.save_best_only or self.improves(epoch, logs):
-            self.model.save(str(self.path).format(epoch=epoch + 1, **logs))
+            means = {name: float(np.mean(value)) for name, value in logs.items()}
+            self.model.save(str(self.path).format(epoch=epoch + 1, **means))
 
     def on_interrupt(self) -> None:
         if self.interrupt_path is not None:

@@ -84,6 +84,23 @@ def test_saved_and_loaded_it_goes_on_with_the_same_bits(device, tmp_path):
     same(weights(together), weights(again))
 
 
+def test_callbacks_take_means_and_no_epoch_after_the_first_allocates(device, tmp_path):
+    asked = []
+
+    class Count(clnet.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs):
+            asked.append(device.allocations)
+
+    x, y = problem()
+    saved = clnet.callbacks.ModelCheckpoint(tmp_path / "{epoch}-{val_loss:.3f}.safetensors")
+    stop = clnet.callbacks.EarlyStopping(patience=9, restore_best_weights=True)
+    together = ensemble(device)
+    history = together.fit(x, y, epochs=3, validation_split=0.2, callbacks=[Count(), saved, stop], verbose=0)
+    assert len(set(asked)) == 1
+    name = f"3-{np.mean(history.history['val_loss'][-1]):.3f}.safetensors"
+    same(weights(clnet.Ensemble.load(tmp_path / name, device=device)), weights(together))
+
+
 def test_votes():
     each = np.array([[[3, 0, 1.0], [0, 9, 0]], [[1, 0, 0], [1, 0, 0]], [[0, 2, 0], [2, 0, 1]], [[0, 4, 0], [0, 0, 1]]])
     assert vote(each).tolist() == [1, 0]  # 2 to 2, and 1 has the larger mean; 2 to 1 to 1
@@ -114,6 +131,15 @@ def test_networks_see_their_own_rows(device):
         same(of(together, number), weights(one))
         found = one.evaluate(x[rows[number, :11]], y[rows[number, :11]])
         assert {name: float(values[number]) for name, values in judged.items()} == found
+
+
+def test_networks_learn_from_one_stream_of_batches(device):
+    x, y = problem()
+    together = ensemble(device)
+    together.fit(clnet.data.Batches(x, y, batch_size=16), epochs=2, verbose=0)
+    one = alone(device, SEEDS[1])
+    one.fit(clnet.data.Batches(x, y, batch_size=16), epochs=2, verbose=0)
+    same(of(together, 1), weights(one))
 
 
 def test_one_network_that_diverges_does_not_stop_the_others(device):

@@ -29,7 +29,9 @@ def case_name(case: Case) -> str:
 
 
 @pytest.mark.parametrize("case", CASES, ids=case_name)
-def test_each_network_has_the_bits_that_it_has_alone(case: Case, device: clnet.Device) -> None:
+def test_each_network_has_the_bits_that_it_has_alone(case: Case) -> None:
+    """On one device: a rule is about the graph, not about kernels."""
+    device = clnet.device()
     draws = [case.inputs(case.shapes[0], np.float32, seed) for seed in range(NETWORKS)]
     values = [np.stack(each) for each in zip(*draws, strict=True)]
     variables = [clnet.Variable(each[0], device=device) for each in values]
@@ -141,6 +143,25 @@ def test_a_variable_that_is_assigned_values_of_each_network_holds_them_from_then
     assert steps.numpy().tolist() == 2
     total.assign(np.float32(1))
     assert total.numpy().tolist() == [1, 1, 1]
+
+
+def test_each_network_looks_up_its_own_rows(device: clnet.Device) -> None:
+    tables = np.arange(3 * 5 * 2, dtype=np.float32).reshape(3, 5, 2)
+    table, one = stacked(tables, device), clnet.tensor(tables[0], device=device)
+    start, shared = stacked(np.array([0, 2, 4], np.int32), device), clnet.Variable(np.int32(1), device=device)
+    rows = stacked(np.array([[4, 0], [1, 9], [-3, 2]], np.int32), device)  # some of them outside
+
+    def look_up() -> list[clnet.Tensor]:
+        slices = [ops.dynamic_slice(x, at, 2) for x in (table, one) for at in (start, shared)]
+        return [*slices, ops.gather(table, rows), ops.gather(one, rows)]
+
+    got = [each.numpy() for each in clnet.compile(look_up, device=device)()]
+    starts = np.clip(np.array([0, 2, 4])[:, None] + [0, 1], 0, 4)
+    inside = np.clip(rows.numpy(), 0, 4)
+    numbers = np.arange(3)[:, None]
+    wanted = [tables[numbers, starts], tables[:, 1:3], tables[0][starts], tables[0][1:3]]
+    for found, right in zip(got, [*wanted, tables[numbers, inside], tables[0][inside]], strict=True):
+        np.testing.assert_array_equal(found, right)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from clnet.index import Index, Var
 from clnet.kernels import Launch, define, read
 from clnet.lowering import Epilogue, Lowering, Target
 from clnet.ops.elementwise import convert, where
-from clnet.ops.shape import Reshape, one_axis, reshape, transpose
+from clnet.ops.shape import Reshape, Transpose, one_axis, reshape, transpose
 from clnet.tensor import C_TYPES, Tensor
 from clnet.trace import apply, as_node, widened
 
@@ -146,8 +146,11 @@ class DynamicSlice(Pointwise):
         return emitter.value(x, (limited(place, x.shape[0]), *index[1:]))
 
     def stacked(self, inputs: Sequence[Node], many: Sequence[bool], networks: int) -> tuple[Op, Sequence[Node]]:
-        """A gather of the rows from each start on."""
+        """From one start on, rows seen in front of the networks; else a gather of the rows from each start on."""
         x, start = inputs
+        if not many[1]:
+            swapped = (1, 0, *range(2, x.ndim))
+            return Transpose(swapped), [apply(self, transpose(x, swapped), start)]
         first: Any = reshape(start, (-1, 1)) if many[1] else start
         return Gather().stacked([x, as_node(first + arange(self.size))], many, networks)
 
