@@ -105,6 +105,16 @@ def test_nothing_is_allocated_after_the_first_epoch(device):
     assert device.allocations == before
 
 
+def test_data_of_sizes_that_take_turns_makes_a_plan_for_each_size_once(device):
+    x, y = problem()
+    model = small(device)
+    counts = []
+    for samples in (64, 32, 64, 32):
+        model.fit(x[:samples], y[:samples], batch_size=16, verbose=0)
+        counts.append(sum(len(compiled._plans) for compiled in model._steps._train.values()))
+    assert counts == [1, 2, 2, 2]
+
+
 def test_pictures_of_bytes_are_cast_and_not_scaled(device):
     pixels = np.random.default_rng(0).integers(0, 256, (20, 4, 4), np.uint8)
     labels = np.arange(20, dtype=np.uint8) % 3

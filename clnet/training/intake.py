@@ -27,7 +27,7 @@ class Intake:
         self.net = net
         self.device = device
         self.seed = seed
-        self._order: Order | None = None
+        self._orders: dict[int, Order] = {}
 
     def feed(
         self, data: Any, batch_size: int, who: str, *, shuffle: bool = False, rows: NDArray[np.int32] | None = None
@@ -67,9 +67,9 @@ class Intake:
 
     def order(self, samples: int) -> Order:
         """The order of so many samples; kept, because a step's plan is bound to its memory."""
-        if self._order is None or self._order.indices.shape != (samples,):
-            self._order = Order(samples, self.seed, self.device)
-        return self._order
+        if samples not in self._orders:
+            self._orders[samples] = Order(samples, self.seed, self.device)
+        return self._orders[samples]
 
     def _batches(self, batches: Any, who: str) -> Feed:
         """A stream of what is iterated, each batch checked when it comes."""
