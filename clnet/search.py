@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clnet.callbacks import RISING
 from clnet.ensemble import Ensemble
 from clnet.errors import ArgumentError
 from clnet.model import Model
@@ -26,11 +27,11 @@ class GridSearch:
     results: Mapping[str, NDArray[Any]]
 
     def ranked(self, name: str = "val_loss") -> list[int]:
-        """The networks, the best first: the largest of an accuracy, the smallest of anything else; NaN comes last."""
+        """The networks, the best first: the largest of an accuracy, F1, ..., the smallest of a loss; NaN comes last."""
         if name not in self.results:
             raise ArgumentError(f"GridSearch: has no {name!r}, has {', '.join(self.results)}")
         values = self.results[name]
-        return [int(i) for i in np.argsort(-values if "accuracy" in name else values, kind="stable")]
+        return [int(i) for i in np.argsort(-values if any(each in name for each in RISING) else values, kind="stable")]
 
     def best(self, name: str = "val_loss") -> Model:
         """The best network, as a model of its own."""
