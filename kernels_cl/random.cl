@@ -4,10 +4,12 @@
 // High and low word of a product; mul_hi is a call on PoCL 3.0: 2.0 ns against 0.3.
 static inline uint high_word(const uint a, const uint b) { return (uint)(((ulong)a * b) >> 32); }
 
-// The first word of Philox 4x32-10 for counter (c0, c1, c2, 0) and key (k0, k1).
-static inline uint philox(uint c0, uint c1, uint c2, uint k0, uint k1)
+// The first word of Philox 4x32-10 for counter (c0, c1, c2, 0) and key (k0, k1). In line and unrolled, so that a loop over
+// elements becomes vectors: a dropout of 2048 x 512 took 9.9 ms without, and takes 1.3.
+static inline __attribute__((always_inline)) uint philox(uint c0, uint c1, uint c2, uint k0, uint k1)
 {
     uint c3 = 0;
+    #pragma unroll
     for (int round = 0; round < 10; ++round) {
         const uint high0 = high_word(0xD2511F53u, c0), low0 = 0xD2511F53u * c0;
         const uint high1 = high_word(0xCD9E8D57u, c2), low1 = 0xCD9E8D57u * c2;

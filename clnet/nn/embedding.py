@@ -48,7 +48,8 @@ class Embedding(Layer):
 
     def call(self, tokens: Tensor, *, training: bool = False) -> Tensor:
         if tokens.dtype.kind not in "iu":
-            raise DTypeError(f"Embedding: got tokens of {tokens.dtype}, wants integers")
+            hint = "to a Model uint8 is a picture, use int32"
+            raise DTypeError(f"Embedding: got tokens of {tokens.dtype}, wants integers ({hint})")
         if self.leaf is None and current() is not None:
             source = base(as_node(tokens)).op
             self.leaf = source.position if isinstance(source, Input) else None
