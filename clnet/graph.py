@@ -92,9 +92,13 @@ class Emitter(Protocol):
 
 
 class Pointwise(Op):
-    """result[index] is a C expression; `inline` says that computing it again is as cheap as loading it."""
+    """result[index] is a C expression; `inline` says that computing it again is as cheap as loading it.
+
+    `reads_once`: though its shape is another, it reads no element of its input twice.
+    """
 
     inline = False
+    reads_once: ClassVar[bool] = False
 
     def emit(self, node: Node, index: Index, emitter: Emitter) -> str:
         """The C expression of the element at `index`: one operation, so that fusing changes no bit."""

@@ -14,7 +14,7 @@ from clnet.ops import reduction
 from clnet.ops.convolve import Geometry, forward, spread_windows
 from clnet.ops.elementwise import common_dtype, convert
 from clnet.ops.product import matmul
-from clnet.ops.shape import reshape, slice, transpose
+from clnet.ops.shape import broadcast_to, reshape, slice, transpose
 from clnet.ops.windows import Padding, Pair, Size, counts, paddings, pair, reach
 from clnet.tensor import Tensor
 from clnet.trace import as_node
@@ -133,8 +133,9 @@ def _convolved(x: Node, w: Node, geometry: Geometry, outputs: Pair, groups: int)
     each, n = filters // groups, x.shape[0]
     taken: Any = spread_windows(x, geometry, outputs, (kh, kw))
     if inputs == 1:  # a few sums for each channel: no product has an axis to run along
-        spread = reshape(taken, (n, *outputs, kh, kw, groups, 1)) * reshape(w, (kh, kw, groups, each))
-        y = reduction.sum(spread, axis=(3, 4))
+        shape = (n, *outputs, kh, kw, groups, each)
+        spread: Any = reshape(broadcast_to(reshape(taken, (*shape[:-1], 1)), shape), (*shape[:-2], filters))
+        y = reduction.sum(spread * reshape(w, (kh, kw, filters)), axis=(3, 4))
     else:
         apart = reshape(taken, (n * outputs[0] * outputs[1], kh * kw, groups, inputs))
         left = reshape(transpose(apart, (2, 0, 1, 3)), (groups, -1, kh * kw * inputs))

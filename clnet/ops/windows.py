@@ -64,6 +64,8 @@ class Slide(_Sliding):
 class SlideBack(_Sliding):
     """result[n, r * stride + i * dilation, q * stride + j * dilation, i, j, c] = y[n, r, q, i, j, c], 0 elsewhere."""
 
+    reads_once = True
+
     def emit(self, node: Node, index: Index, emitter: Emitter) -> str:
         (y,) = node.inputs
         n, h, w, i, j, c = index

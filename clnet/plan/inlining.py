@@ -25,8 +25,12 @@ def inline(order: Sequence[Node], forced: set[int]) -> None:
                 inside.add(id(node))
         elif isinstance(node.op, Pointwise) and id(node) not in forced:
             (first, *others) = users.get(id(node), [node])
-            is_once = isinstance(first.op, Reduction) or count(first.shape) == count(node.shape)
+            is_once = isinstance(first.op, Reduction) or count(first.shape) == count(node.shape) or _reads_once(first)
             if not others and is_once and id(first) in inside:
                 inside.add(id(node))
                 if not node.op.inline:
                     node.op = Inline(node.op)
+
+
+def _reads_once(node: Node) -> bool:
+    return isinstance(node.op, Pointwise) and node.op.reads_once

@@ -98,6 +98,21 @@ def test_gradient_of_equal_maxima_goes_to_the_first(device):
     np.testing.assert_array_equal(dx.numpy(), wanted)
 
 
+def test_no_windows_are_stored(device):
+    """Neither by the gradient of a pool whose windows overlap, nor by that of a depthwise convolution."""
+    x, w = values(device, 4, 16, 16, 8), values(device, 3, 3, 1, 8)
+
+    def pooled(x, w):
+        return ops.sum(ops.sigmoid(ops.max_pool(x, 3, strides=1, padding=1)))
+
+    def depthwise(x, w):
+        return ops.sum(ops.sigmoid(ops.convolution(x, w, padding=1, groups=8)))
+
+    for loss in (pooled, depthwise):
+        plan = clnet.compile(clnet.value_and_grad(loss, wrt=0), device=device).plan(x, w)
+        assert plan.nbytes < 4 * x.nbytes
+
+
 def test_l2_pool_of_zeros_has_a_gradient(device):
     x = clnet.tensor(np.zeros((1, 2, 2, 1), np.float32), device=device)
     _, dx = clnet.value_and_grad(lambda x: ops.sum(ops.l2_pool(x, 2)))(x)
