@@ -48,7 +48,7 @@ def rows() -> list[Case]:
                     length=_reduced(axis),
                 )
             )
-    middle: list[Shapes] = [((2, 3, 4),), ((5, 40, 33),)]
+    middle: list[Shapes] = [((2, 3, 4),), ((5, 40, 33),), ((3, 40, 64),)]  # the last: two registers of columns
     found += [
         Case("sum_middle", lambda x: ops.sum(x, axis=1), lambda x: x.sum(axis=1), middle, length=_reduced(1)),
         Case(
@@ -67,7 +67,7 @@ def rows() -> list[Case]:
             "normalized",  # several passes over a column, and what is made of their results
             lambda x: (x - ops.mean(x, axis=0)) * ops.rsqrt(ops.mean(ops.square(x - ops.mean(x, axis=0)), axis=0) + 1),
             lambda x: (x - x.mean(0)) / np.sqrt(np.square(x - x.mean(0)).mean(0) + 1),
-            AXES,
+            [*AXES, ((50, 96),)],
             length=_reduced(0),
         ),
     ]
