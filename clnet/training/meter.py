@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from clnet import ops
 from clnet.device import Device
-from clnet.metrics import Metric, Statistics
+from clnet.metrics.base import Metric, Statistics
 from clnet.tensor import Tensor
 from clnet.variable import Variable
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from clnet import losses, metrics, ops
 from clnet.errors import ArgumentError, DataError, ShapeError
-from clnet.metrics import Metric, Statistics
+from clnet.metrics.base import Metric, Statistics
 from clnet.tensor import Tensor
 
 
