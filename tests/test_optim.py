@@ -252,3 +252,31 @@ def test_refusals(device):
         optimizer.build(start(device)[0])
     with pytest.raises(ArgumentError, match="nothing to train"):
         optimizer.apply(clnet.compiled.Gradients({}, {}))
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "Adadelta", "Adamax"])
+def test_beside_pytorch(name, device):
+    """Those whose definitions agree, but for where epsilon stands."""
+    torch = pytest.importorskip("torch")
+    own = {
+        "SGD": lambda: optim.SGD(0.1, momentum=0.9, nesterov=True),
+        "Adam": lambda: optim.Adam(0.01, epsilon=1e-12),
+        "AdamW": lambda: optim.AdamW(0.01, weight_decay=0.1, decay_vectors=True, epsilon=1e-12),
+        "Adadelta": lambda: optim.Adadelta(1.0, rho=0.9, epsilon=1e-6),
+        "Adamax": lambda: optim.Adamax(0.01, epsilon=1e-12),
+    }[name]()
+    more = {
+        "SGD": {"lr": 0.1, "momentum": 0.9, "nesterov": True},
+        "Adam": {"lr": 0.01, "eps": 1e-12},
+        "AdamW": {"lr": 0.01, "eps": 1e-12, "weight_decay": 0.1},
+        "Adadelta": {"lr": 1.0, "rho": 0.9, "eps": 1e-6},
+        "Adamax": {"lr": 0.01, "eps": 1e-12},
+    }[name]
+    variables, c = start(device)
+    w, b = (torch.tensor(variables[path].numpy(), dtype=torch.float64, requires_grad=True) for path in variables)
+    theirs = getattr(torch.optim, name)([w, b], **more)
+    for _ in range(STEPS):
+        theirs.zero_grad()
+        ((torch.tensor(c.numpy()).double() * w**3).sum() / 3 + (b * b).sum()).backward()
+        theirs.step()
+    check(run(device, own), {"weight": w.detach().numpy(), "bias": b.detach().numpy()})

@@ -275,3 +275,49 @@ def test_refusals(device):
             make()
     with pytest.raises(ArgumentError, match="no variables yet"):
         nn.fold_batch_norm(nn.Dense(3))
+
+
+@pytest.mark.parametrize("kind", ["batch", "layer", "group", "rms"])
+def test_beside_pytorch(kind, device):
+    """Outputs in training and in inference, gradients, and running statistics (its variance is the unbiased one)."""
+    torch = pytest.importorskip("torch")
+    x, weights = data((6, 5, 7, 8)), data((6, 5, 7, 8), 0)
+    make, theirs = {
+        "batch": (nn.BatchNorm(momentum=0.9, epsilon=1e-5), torch.nn.BatchNorm2d(8, momentum=0.1)),
+        "layer": (nn.LayerNorm(epsilon=1e-5), torch.nn.LayerNorm(8)),
+        "group": (nn.GroupNorm(4, epsilon=1e-5), torch.nn.GroupNorm(4, 8)),
+        "rms": (nn.RMSNorm(), torch.nn.RMSNorm(8, eps=1e-6)),
+    }[kind]
+    layer, gamma, beta = built(lambda: make, x.shape, device)
+    moved = kind in ("batch", "group")  # channels come second there
+
+    def there(array):
+        return torch.tensor(array.astype(np.float64)).permute(0, 3, 1, 2) if moved else torch.tensor(array).double()
+
+    def back(tensor):
+        return (tensor.permute(0, 2, 3, 1) if moved else tensor).detach().numpy()
+
+    theirs = theirs.double()
+    theirs.weight.data = torch.tensor(gamma.reshape(-1))
+    if kind != "rms":
+        theirs.bias.data = torch.tensor(beta.reshape(-1))
+    given = there(x).requires_grad_()
+    y = theirs(given)
+    (y * there(weights)).sum().backward()
+    both = clnet.compile(
+        lambda x, w: clnet.value_and_grad(lambda x: (ops.sum((y := layer(x, training=True)) * w), y), has_aux=True)(x),
+        device=device,
+    )
+    (_, own), dx = both(x, weights)
+    np.testing.assert_allclose(own.numpy(), back(y), rtol=1e-4, atol=2e-5)
+    np.testing.assert_allclose(dx.numpy(), back(given.grad), rtol=1e-4, atol=2e-5)
+    if kind == "batch":
+        count = x.size / 8
+        biased = (theirs.running_var - 0.9) * (count - 1) / count + 0.9
+        np.testing.assert_allclose(layer.moving_mean.numpy(), theirs.running_mean.numpy(), rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(layer.moving_variance.numpy(), biased.numpy(), rtol=1e-4)
+        theirs.running_var = biased
+    theirs.eval()
+    np.testing.assert_allclose(
+        layer(clnet.tensor(x, device=device)).numpy(), back(theirs(there(x))), rtol=1e-4, atol=2e-5
+    )
