@@ -16,7 +16,7 @@ import numpy as np
 import clnet
 from clnet import nn, optim, schedules
 
-STEPS, BATCH = 128, 16
+STEPS, BATCH = 128, 8
 
 
 def network(kind: str, characters: int) -> nn.Layer:
@@ -60,7 +60,7 @@ def main() -> None:
     alphabet = sorted(set(text))
     codes = np.array([alphabet.index(c) for c in text], np.int32)
     train, unseen = np.split(codes, [len(codes) * 9 // 10])
-    rate = schedules.CosineDecay(2e-3, decay=epochs * len(train) // (STEPS * BATCH), warmup=100)
+    rate = schedules.CosineDecay(1.5e-3, decay=epochs * len(train) // (STEPS * BATCH), warmup=100)
     optimizer = optim.AdamW(rate, weight_decay=0.01, clip_norm=1.0)
     net = network(options.model, len(alphabet))
     model = clnet.Model(net, "softmax_cross_entropy", optimizer, device=clnet.device(options.device))
