@@ -112,14 +112,13 @@ class Conv2D(_Convolution):
     axes = 2
 
 
-class DepthwiseConv2D(Layer):
+class DepthwiseConv2D(_Convolution):
     """Each channel convolved with `depth_multiplier` kernels of its own: a Conv2D with as many groups as channels.
 
     W (kernel height, kernel width, 1, channels * depth_multiplier); other arguments as in `Conv2D`.
     """
 
-    weight: Variable
-    bias: Variable | None = None
+    axes = 2
 
     def __init__(
         self,
@@ -138,39 +137,25 @@ class DepthwiseConv2D(Layer):
     ) -> None:
         if depth_multiplier < 1:
             raise ArgumentError(f"{self.name}: depth_multiplier is {depth_multiplier}, wants at least 1")
-        self.kernel_size = kernel_size
-        self.strides = strides
-        self.padding = padding
-        self.dilation_rate = dilation_rate
+        super().__init__(
+            depth_multiplier,
+            kernel_size,
+            strides=strides,
+            padding=padding,
+            dilation_rate=dilation_rate,
+            activation=activation,
+            use_bias=use_bias,
+            weight_initializer=weight_initializer,
+            bias_initializer=bias_initializer,
+            weight_regularizer=weight_regularizer,
+            bias_regularizer=bias_regularizer,
+        )
         self.depth_multiplier = depth_multiplier
-        self.activation = activation
-        self.use_bias = use_bias
-        self.weight_initializer = weight_initializer
-        self.bias_initializer = bias_initializer
-        self.weight_regularizer = weight_regularizer
-        self.bias_regularizer = bias_regularizer
-        sizes, steps = pair(self.name, "kernel_size", kernel_size), pair(self.name, "strides", strides)
-        paddings(self.name, padding, (1, 1), sizes, steps, pair(self.name, "dilation_rate", dilation_rate))
-        activate(activation), initializer(weight_initializer), initializer(bias_initializer)
 
     def setup(self, shape: Shape) -> None:
-        outputs = picture(self, shape, 2) * self.depth_multiplier
-        sizes = pair(self.name, "kernel_size", self.kernel_size)
-        self.add_variable("weight", (*sizes, 1, outputs), self.weight_initializer)
-        if self.use_bias:
-            self.add_variable("bias", (outputs,), self.bias_initializer)
-
-    def call(self, x: Tensor, *, training: bool = False) -> Tensor:
-        channels = picture(self, x.shape, 2, self.weight.shape[-1] // self.depth_multiplier)
-        y = ops.convolution(
-            ops.cast(x, self.weight.dtype),
-            self.weight,
-            strides=self.strides,
-            padding=self.padding,
-            dilation=self.dilation_rate,
-            groups=channels,
-        )
-        return activate(self.activation)(y if self.bias is None else y + self.bias)
+        self.groups = picture(self, shape, 2)
+        self.filters = self.groups * self.depth_multiplier
+        super().setup(shape)
 
     def __repr__(self) -> str:
         return f"{self.name}({self.kernel_size})"
