@@ -51,7 +51,7 @@ WIDE static inline void transpose(vector *restrict rows) {
 // to (SQUARE, SQUARE), rows `to_stride` apart, = the transposed from (SQUARE, SQUARE), rows `from_stride` apart.
 #if WIDTH >= 8 && BYTES == 4 * WIDTH
 // Of the wide registers' halves, and in halves of those: shuffles that LLVM keeps. 16 x 16 by `transpose`: 190 cycles,
-// by these 100.
+// by these 100 to 150.
 #define SQUARE 8
 #define HALVES(p, stride) (float8)(*(__global const quarter *)(p), *(__global const quarter *)((p) + 4 * (stride)))
 typedef float4 quarter __attribute__((aligned(4)));
