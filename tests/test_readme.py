@@ -1,9 +1,10 @@
-"""README's table of what there is: complete, and nothing that is not."""
+"""README's table of what there is: complete, and nothing that is not; its summary of a plan: what is printed."""
 
 import re
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
 import pytest
 
 import clnet
@@ -61,3 +62,14 @@ def test_names_of_metrics_and_losses_are_those_of_the_table():
     made = {metrics.metric(name).name for name in get_args(metrics.MetricName)}
     assert made == set(get_args(metrics.MetricName))
     assert len(made) == len(named("metrics") - {"Metric"})
+
+
+def test_the_summary_is_what_the_step_by_hand_prints():
+    if clnet.device().kind != "cpu":
+        pytest.skip("a CPU's launches are shown")
+    code, shown = re.search(r"```python\n([^`]*def step[^`]*)```.*?```\n(launch.*?)```", README, re.DOTALL).groups()
+    scope = {}
+    exec(code, scope)  # README's own
+    x, labels = np.zeros((10, 784), np.float32), np.zeros(10, np.int32)
+    plan = scope["step"].plan(clnet.tensor(x), clnet.tensor(labels))
+    assert plan.summary().splitlines()[:-2] == shown.splitlines()[:-2]
