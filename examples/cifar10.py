@@ -1,4 +1,4 @@
-"""CIFAR-10 with a small residual network: 85 % and more of the test pictures after ten epochs.
+"""CIFAR-10 with a small residual network, ten epochs.
 
 python examples/cifar10.py [--epochs 10] [--batch-size 128] [--quick] [--device cpu]
 
