@@ -130,7 +130,7 @@ class History(Callback):
 
 
 class ProgressBar(Callback):
-    """A line on the terminal that moves with the steps (verbose=1), or a line an epoch (verbose=2)."""
+    """A line that moves with the steps (verbose=1, on a terminal), or a line an epoch (verbose=2, and in a file)."""
 
     WIDTH = 20
 
@@ -138,19 +138,22 @@ class ProgressBar(Callback):
         self.verbose = verbose
         self.file = file
 
+    @property
+    def _moves(self) -> bool:
+        return self.verbose == 1 and (self.file or sys.stdout).isatty()
+
     def on_epoch_begin(self, epoch: int) -> None:
         self._start = time.perf_counter()
 
     def on_window(self, epoch: int, step: int, logs: Logs) -> None:
-        if self.verbose == 1:
+        if self._moves:
             done = "" if self.run.steps is None else "#" * int(self.WIDTH * step / self.run.steps)
             bar = f"[{done:<{self.WIDTH}}]" if self.run.steps is not None else f"step {step}"
             self._print(f"\r{self._label(epoch)} {bar} {self._text(logs)}", end="")
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         seconds = time.perf_counter() - self._start
-        start = "\r" if self.verbose == 1 else ""
-        padding = " " * (self.WIDTH + 3) if self.verbose == 1 else ""  # covers the rest of the bar
+        start, padding = ("\r", " " * (self.WIDTH + 3)) if self._moves else ("", "")  # covers the rest of the bar
         self._print(f"{start}{self._label(epoch)} {seconds:.2f} s {self._text(logs)}{padding}", end="\n")
 
     def on_interrupt(self) -> None:

@@ -74,12 +74,19 @@ def test_history_draws_a_picture(tmp_path):
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_progress_shows_a_bar_or_a_line():
-    bar, lines = io.StringIO(), io.StringIO()
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_progress_shows_a_bar_on_a_terminal_or_a_line_an_epoch():
+    bar, lines, file = Terminal(), Terminal(), io.StringIO()
     train(callbacks.ProgressBar(verbose=1, file=bar), [3.0, 2.0])
     train(callbacks.ProgressBar(verbose=2, file=lines), [3.0, 2.0])
+    train(callbacks.ProgressBar(verbose=1, file=file), [3.0, 2.0])
     assert "\repoch 1/2 [##########          ] loss 3.0000" in bar.getvalue()
-    assert lines.getvalue().count("\n") == 2
+    assert lines.getvalue().count("\n") == file.getvalue().count("\n") == 2
+    assert "\r" not in lines.getvalue() + file.getvalue()
     assert "epoch 2/2 0.00 s loss 2.0000  val_loss 2.0000" in lines.getvalue()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -168,7 +167,7 @@ def command(
         click.echo(f"{course.describe(samples)}; {options.label(chosen)}")
     start = time.perf_counter()
     try:
-        history = course.fit(model, samples, verbose=0 if as_json else 1 if sys.stdout.isatty() else 2)
+        history = course.fit(model, samples, verbose=0 if as_json else 1)
     except KeyboardInterrupt:
         if save is None:
             raise

@@ -12,16 +12,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from statistics import geometric_mean
+from statistics import geometric_mean, median
 
 import numpy as np
-from machine import busy_seconds, process_seconds
 
 import clnet
 from clnet import ops
@@ -55,11 +52,12 @@ NETWORKS = [  # batch x outputs x inputs, and its transposes in the backward pas
     "2048x128x512",
 ]
 LEAST = 64**3  # multiply-adds from which a ratio counts
+TURNS = 7  # of each side, one after the other
 
 
 @dataclass(frozen=True)
 class Row:
-    """One product: microseconds by clnet and by NumPy, and NumPy's over clnet's."""
+    """One product: microseconds by clnet and by NumPy, and NumPy's over clnet's: medians of the turns."""
 
     shape: str
     transposes: str
@@ -94,28 +92,14 @@ def check(result: np.ndarray, a: np.ndarray, b: np.ndarray, what: str) -> None:
         sys.exit(f"{what}: wrong by {error.max()}")
 
 
-def timed(run: Callable[[int], None], seconds: float, patience: float) -> float:
-    """Seconds of one of many runs: 200, or as many as fit. Disturbed timings are taken again for `patience` seconds."""
-    run(1)
+def timed(run: Callable[[int], None], seconds: float) -> float:
+    """Seconds of one of many runs: 200, or as many as fit."""
     start = time.perf_counter()
     run(1)
     times = max(1, min(200, int(seconds / max(time.perf_counter() - start, 1e-9))))
-    end, least, best = start + patience, math.inf, math.inf
-    while True:
-        start, before = time.perf_counter(), others()
-        run(times)
-        taken = time.perf_counter() - start
-        share = (others() - before) / taken
-        if share <= least:
-            least, best = share, taken / times
-        if share < 0.05 or time.perf_counter() > end:
-            return best
-        time.sleep(0.2)
-
-
-def others() -> float:
-    """CPU seconds that all other processes have used."""
-    return busy_seconds() - process_seconds(os.getpid())
+    start = time.perf_counter()
+    run(times)
+    return (time.perf_counter() - start) / times
 
 
 def measure(device: clnet.Device, shape: str, transposes: str, options: argparse.Namespace) -> Row:
@@ -138,13 +122,13 @@ def measure(device: clnet.Device, shape: str, transposes: str, options: argparse
         for _ in range(times):
             np.matmul(a, b, out=out)
 
-    sides: tuple[list[float], list[float]] = ([], [])
-    for _ in range(3):
-        for side, run in zip(sides, (ours, theirs), strict=True):
-            side.append(timed(run, options.seconds / 3, options.patience / 6))
-            time.sleep(0.2)  # OpenBLAS's threads spin for 0.13 s after their work, on the cores that clnet would use
-    clnet_time, numpy_time = (sorted(side)[1] * 1e6 for side in sides)
-    return Row(shape, transposes, plan.serial, clnet_time, numpy_time, numpy_time / clnet_time, m * n * k >= LEAST)
+    turns = []
+    for _ in range(TURNS):
+        turns.append([timed(run, options.seconds / TURNS) * 1e6 for run in (ours, theirs)])
+        time.sleep(0.2)  # OpenBLAS's threads spin for 0.13 s after their work, on the cores that clnet would use
+    clnet_time, numpy_time = (median(side) for side in zip(*turns, strict=True))
+    ratio = median(other / own for own, other in turns)  # of neighbours, because a machine has slow seconds
+    return Row(shape, transposes, plan.serial, clnet_time, numpy_time, ratio, m * n * k >= LEAST)
 
 
 def rows(options: argparse.Namespace, device: clnet.Device) -> Iterator[Row]:
@@ -167,7 +151,6 @@ def main() -> None:
     parser.add_argument("--device", default="3.0-rc2", help="part of a device's or driver's name (PyPI's PoCL)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=0.5)
-    parser.add_argument("--patience", type=float, default=0, help="seconds a row to wait for a quiet machine")
     parser.add_argument("--form", default="auto")
     parser.add_argument("--only", help="one shape, such as 128x512x784")
     parser.add_argument("--transposes", default="NN,NT,TN,TT")
