@@ -7,6 +7,7 @@ and are taken again if they did not, while patience lasts: a barrier among two t
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import statistics
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,12 +41,18 @@ class Side:
 
     def missing(self) -> str:
         """Why this side cannot run here; empty if it can."""
-        probe = [self.python, "-c", f"import {self.needs}"]
-        try:
-            done = subprocess.run(probe, capture_output=True, text=True, env=environment(), timeout=120)
-        except OSError as error:
-            return f"no interpreter {self.python}: {error.strerror}"
-        return "" if done.returncode == 0 else done.stderr.strip().splitlines()[-1]
+        return _missing(self.python, self.needs)
+
+
+@functools.cache
+def _missing(python: str, needs: str) -> str:
+    try:
+        done = subprocess.run(
+            [python, "-c", f"import {needs}"], capture_output=True, text=True, env=environment(), timeout=120
+        )
+    except OSError as error:
+        return f"no interpreter {python}: {error.strerror}"
+    return "" if done.returncode == 0 else done.stderr.strip().splitlines()[-1]
 
 
 @dataclass(frozen=True)
@@ -100,30 +107,29 @@ class SideError(Exception):
 
 
 class Process:
-    """A side's process, asked one word at a time."""
+    """A side's process, which prepares one work after another and obeys words about it."""
 
-    def __init__(self, side: Side, task: Mapping[str, Any], arrays: Path) -> None:
-        words = json.dumps({**task, "side": side.name})
-        command = [side.python, str(HERE / "worker.py"), str(side.script), words, str(arrays)]
+    def __init__(self, side: Side) -> None:
+        self.side = side
+        command = [side.python, str(HERE / "worker.py"), str(side.script)]
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed by close)
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True, env=environment()
         )
-        self._reply()
 
-    def ask(self, word: str) -> dict[str, Any]:
+    def ask(self, word: str, **options: Any) -> dict[str, Any]:
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):  # it has ended, as the lack of a reply will say
-            self._process.stdin.write(word + "\n")
+            self._process.stdin.write(json.dumps({"word": word, **options}) + "\n")
             self._process.stdin.flush()
         return self._reply()
 
     def turn(self, runs: int) -> Turn:
         busy, own = machine.busy_seconds(), machine.process_seconds(self._process.pid)
-        taken = [self.ask("run") for _ in range(runs)]
+        taken = self.ask("run", times=runs)
         used = machine.process_seconds(self._process.pid) - own
         others = machine.busy_seconds() - busy - used
-        return Turn(sum(run["seconds"] for run in taken), sum(run["units"] for run in taken), used, others)
+        return Turn(taken["seconds"], taken["units"], used, others)
 
     def close(self) -> None:
         self._process.kill()
@@ -154,39 +160,61 @@ class Timing:
     patience: float = 30.0
 
 
-def compare(
-    sides: Sequence[Side],
-    task: Mapping[str, Any],
-    arrays: Mapping[str, np.ndarray],
-    *,
-    timing: Timing,
-    tolerance: float = 1e-3,
-) -> list[Result]:
-    """Every side's microseconds a unit.
+class Team:
+    """The processes of some sides, for one comparison or for many that are short beside the start of a process."""
 
-    The figures of `check()` must agree with the first side's within `tolerance` of their value; a side whose figures
-    differ is not timed.
-    """
-    results = {side.name: Result(side.name, failure=side.missing()) for side in sides}
-    processes: dict[str, Process] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "arrays.npz")
-        np.savez(path, allow_pickle=False, **arrays)
+    def __init__(self, sides: Sequence[Side]) -> None:
+        self.missing = {side.name: side.missing() for side in sides}
+        self.processes = {side.name: Process(side) for side in sides if not self.missing[side.name]}
+
+    def __enter__(self) -> Team:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for process in self.processes.values():
+            process.close()
+
+    def compare(
+        self, task: Mapping[str, Any], arrays: Mapping[str, np.ndarray], *, timing: Timing, tolerance: float = 1e-3
+    ) -> list[Result]:
+        """Every side's microseconds a unit.
+
+        The figures of `check()` must agree with the first side's within `tolerance` of their value; a side whose
+        figures differ is not timed.
+        """
+        results = self.prepare(task, arrays)
+        for result in results.values():
+            self._tell(result, lambda process, result=result: result.figures.extend(process.ask("check")["figures"]))
+        _check(list(results.values()), tolerance)
+        if timing.rounds:
+            _take_turns(results, self.processes, timing)
+        return list(results.values())
+
+    def prepare(self, task: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[str, Result]:
+        """A result for each side, with why it cannot do the task where it cannot."""
+        results = {name: Result(name, failure=failure) for name, failure in self.missing.items()}
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "arrays.npz")
+            np.savez(path, allow_pickle=False, **arrays)
+            for name, result in results.items():
+                words = {"task": {**task, "side": name}, "arrays": str(path)}
+                self._tell(result, lambda process, words=words: process.ask("prepare", **words))
+        return results
+
+    def facts(self, result: Result) -> dict[str, Any]:
+        """What the side says of its work; nothing if it failed."""
+        found: dict[str, Any] = {}
+        self._tell(result, lambda process: found.update(process.ask("facts")["facts"]))
+        return found
+
+    def _tell(self, result: Result, words: Callable[[Process], object]) -> None:
+        """Say the words to the side's process unless the side has failed; if it fails at them, so does the result."""
+        if result.failure:
+            return
         try:
-            for side in sides:
-                result = results[side.name]
-                try:
-                    if not result.failure:
-                        processes[side.name] = Process(side, task, path)
-                        result.figures = processes[side.name].ask("check")["figures"]
-                except SideError as error:
-                    result.failure = str(error)
-            _check(list(results.values()), tolerance)
-            _take_turns(results, processes, timing)
-        finally:
-            for process in processes.values():
-                process.close()
-    return list(results.values())
+            words(self.processes[result.side])
+        except SideError as error:
+            result.failure = str(error)
 
 
 def _check(results: Sequence[Result], tolerance: float) -> None:
