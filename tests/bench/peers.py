@@ -1,76 +1,26 @@
 """Sides of one comparison, each in a process of its own, run A B A B; figures are checked before times are taken.
 
-The ratio of medians is what is judged (DESIGN, section 8). Turns wait until other programs leave the processors alone,
-and are taken again if they did not, while patience lasts: a barrier among two threads on one core costs milliseconds.
+The median of ratios is what is judged. Turns wait until other programs leave the processors alone, and are taken again
+if they did not, while patience lasts: a barrier among two threads on one core costs milliseconds.
 """
 
 from __future__ import annotations
 
 import argparse
-import functools
-import json
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import machine
 import numpy as np
+from processes import QUIET, Process, Side, SideError, Turn
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
 PAUSE = 0.2  # seconds between turns: worker threads of OpenMP spin for some milliseconds after their last task
-QUIET = 0.1  # cores' worth of other programs' work during a turn, above which it is taken again
-
-
-@dataclass(frozen=True)
-class Side:
-    """One contender: `script` prepares the work under `python`, where the module `needs` must import."""
-
-    name: str
-    script: Path
-    python: str
-    needs: str
-
-    def missing(self) -> str:
-        """Why this side cannot run here; empty if it can."""
-        return _missing(self.python, self.needs)
-
-
-@functools.cache
-def _missing(python: str, needs: str) -> str:
-    try:
-        done = subprocess.run(
-            [python, "-c", f"import {needs}"], capture_output=True, text=True, env=environment(), timeout=120
-        )
-    except OSError as error:
-        return f"no interpreter {python}: {error.strerror}"
-    return "" if done.returncode == 0 else done.stderr.strip().splitlines()[-1]
-
-
-@dataclass(frozen=True)
-class Turn:
-    """One stretch of work: its wall time, its units, and what it and all other programs used of the processors."""
-
-    seconds: float
-    units: int
-    own: float  # CPU seconds
-    others: float  # CPU seconds
-
-    @property
-    def microseconds(self) -> float:
-        return self.seconds * 1e6 / self.units
-
-    @property
-    def disturbed(self) -> bool:
-        return self.others > QUIET * self.seconds
 
 
 @dataclass
@@ -92,6 +42,8 @@ class Result:
     def as_json(self) -> dict[str, Any]:
         if self.failure:
             return {"side": self.side, "skipped": self.failure}
+        if not self.turns:
+            return {"side": self.side, "figures": self.figures}
         return {
             "side": self.side,
             "microseconds": round(self.microseconds, 2),
@@ -100,55 +52,6 @@ class Result:
             "cores_busy_with_others": round(statistics.median(t.others / t.seconds for t in self.turns), 2),
             "figures": self.figures,
         }
-
-
-class SideError(Exception):
-    """A side's process failed; the message is its own last word."""
-
-
-class Process:
-    """A side's process, which prepares one work after another and obeys words about it."""
-
-    def __init__(self, side: Side) -> None:
-        self.side = side
-        command = [side.python, str(HERE / "worker.py"), str(side.script)]
-        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed by close)
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True, env=environment()
-        )
-
-    def ask(self, word: str, **options: Any) -> dict[str, Any]:
-        assert self._process.stdin is not None
-        with suppress(BrokenPipeError):  # it has ended, as the lack of a reply will say
-            self._process.stdin.write(json.dumps({"word": word, **options}) + "\n")
-            self._process.stdin.flush()
-        return self._reply()
-
-    def turn(self, runs: int) -> Turn:
-        busy, own = machine.busy_seconds(), machine.process_seconds(self._process.pid)
-        taken = self.ask("run", times=runs)
-        used = machine.process_seconds(self._process.pid) - own
-        others = machine.busy_seconds() - busy - used
-        return Turn(taken["seconds"], taken["units"], used, others)
-
-    def close(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout, self._errors):
-            assert stream is not None
-            with suppress(BrokenPipeError):
-                stream.close()
-
-    def _reply(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            self._errors.seek(0)
-            raise SideError((self._errors.read().strip().splitlines() or ["ended without a word"])[-1])
-        reply: dict[str, Any] = json.loads(line)
-        if "error" in reply:
-            raise SideError(reply["error"])
-        return reply
 
 
 @dataclass(frozen=True)
@@ -276,9 +179,3 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def timing_of(options: argparse.Namespace) -> Timing:
     return Timing(rounds=options.rounds, seconds=options.seconds, patience=options.patience)
-
-
-def environment() -> dict[str, str]:
-    """This process's environment, with the checkout importable (a peer's interpreter never asks for clnet)."""
-    paths = [str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
-    return os.environ | {"PYTHONPATH": os.pathsep.join(paths)}

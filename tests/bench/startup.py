@@ -3,7 +3,8 @@
 Usage: python tests/bench/startup.py [--device DEVICE] [--rounds 5] [--json]
 
 The step is one of 784-100-10, batch 10, through Model.fit; cold with the caches of clnet, pyopencl and PoCL empty, warm
-with what the cold run left there. Promised: 0.2 s for the import, 5 s cold, 1.5 s warm.
+with what the cold run left there. Promised: 0.2 s for the import, 5 s cold, 1.5 s warm. `versus.py --suite startup` has
+the warm one beside PyTorch's.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import sys
 import tempfile
 import time
 
-from peers import environment
+from processes import environment
 
 DEPENDENCIES = "import numpy, pyopencl, reikna"
 TIMED = "import time; start = time.perf_counter(); {imports}; print(time.perf_counter() - start)"
@@ -28,6 +29,18 @@ from clnet import nn
 net = nn.Sequential(nn.Dense(100, activation="sigmoid"), nn.Dense(10))
 model = clnet.Model(net, loss="softmax_cross_entropy", device=clnet.device({device!r} or None), seed=0)
 model.fit(np.ones((10, 784), np.float32), np.arange(10), epochs=1, batch_size=10, verbose=0)
+print(time.time())
+"""
+TORCH_STEP = """
+import time
+import torch
+from torch import nn
+net = nn.Sequential(nn.Linear(784, 100), nn.Sigmoid(), nn.Linear(100, 10))
+optimizer = torch.optim.Adam(net.parameters())
+loss = nn.CrossEntropyLoss()(net(torch.ones(10, 784)), torch.arange(10))
+loss.backward()
+optimizer.step()
+loss.item()
 print(time.time())
 """
 
@@ -62,14 +75,27 @@ def first_step_seconds(device: str, rounds: int) -> dict[str, float]:
         with tempfile.TemporaryDirectory() as folder:
             caches = {name: f"{folder}/{name}" for name in ("CLNET_CACHE", "XDG_CACHE_HOME", "POCL_CACHE_DIR")}
             for taken in (cold, warm):
-                start = time.time()
-                taken.append(float(python(FIRST_STEP.format(device=device), caches)) - start)
+                taken.append(since_start(FIRST_STEP.format(device=device), caches))
     return {"first step, cold": statistics.median(cold), "first step, warm": statistics.median(warm)}
 
 
-def python(script: str, variables: dict[str, str]) -> str:
+def warm_seconds(device: str, peer: str, rounds: int) -> tuple[list[float], list[float]]:
+    """Seconds to the end of the first step, clnet's and PyTorch's, in turns, after one of each that fills caches."""
+    scripts = (FIRST_STEP.format(device=device), sys.executable), (TORCH_STEP, peer)
+    taken = [[since_start(script, {}, interpreter) for script, interpreter in scripts] for _ in range(rounds + 1)]
+    own, theirs = zip(*taken[1:], strict=True)
+    return list(own), list(theirs)
+
+
+def since_start(script: str, variables: dict[str, str], interpreter: str = sys.executable) -> float:
+    """Seconds from the start of the process to the moment that the script prints."""
+    start = time.time()
+    return float(python(script, variables, interpreter)) - start
+
+
+def python(script: str, variables: dict[str, str], interpreter: str = sys.executable) -> str:
     """The last line that the script prints in a fresh interpreter."""
-    command = [sys.executable, "-W", "ignore", "-c", script]
+    command = [interpreter, "-W", "ignore", "-c", script]
     done = subprocess.run(command, capture_output=True, text=True, env=environment() | variables)
     if done.returncode:
         raise SystemExit(done.stderr)

@@ -1,6 +1,6 @@
 """The process of one side: obeys one JSON object a line on stdin, and answers each with one on stdout.
 
-Usage (by peers.py only): PYTHON worker.py SCRIPT
+Usage (by processes.py only): PYTHON worker.py SCRIPT
 SCRIPT defines `prepare(task, arrays)`. Its result, the work, has `check()`, which gives the figures that all sides must
 agree on or an array of which they are made, `run() -> int`, which does a stretch of work to its end and gives the
 number of units done, and `facts() -> dict` where a comparison asks for that. The words are {"word": "prepare",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import nets
@@ -202,7 +202,7 @@ FURTHER = [
 
 
 def drawn(seed: int) -> list[Workload]:
-    """Four classifiers of dense layers: sizes and batches that nobody chose."""
+    """Four classifiers of dense layers, sizes and batches that nobody chose, named "drawn ..."."""
     random = np.random.default_rng(seed)
 
     def size(least: int, most: int) -> int:
@@ -211,5 +211,38 @@ def drawn(seed: int) -> list[Workload]:
     found = []
     for optimizer in ("sgd", "momentum", "adam", "adam"):
         hidden = [size(8, 1500) for _ in range(random.integers(1, 4))]
-        found.append(dense_net((size(8, 1500), *hidden, size(2, 100)), size(4, 500), optimizer))
+        sizes = size(8, 1500), *hidden, size(2, 100)
+        work = dense_net(sizes, size(4, 500), optimizer)
+        found.append(replace(work, name=f"drawn {work.name}"))
     return found
+
+
+class Grown(Workload):
+    """A workload of clnet alone, named by the size that grows."""
+
+    @property
+    def label(self) -> str:
+        return self.name
+
+    @property
+    def sides(self) -> list[str]:
+        return ["clnet"]
+
+
+ODD = (65, 100, 127, 129, 200, 257, 333, 500, 513, 777, 1025, 1500, 2049, 3000, 4095)
+GROWING = sorted({1, 2, 4, 8, 16, 17, 31, 32, 48, 64, *ODD, *(-(-n // 16) * 16 for n in ODD), 1024, 2048, 4096})
+
+
+def grown() -> list[Workload]:
+    """784-128-10 by batch, and 784-n-n-10 at batch 64 by width n, from 16 on."""
+    batches = [Grown(f"batch {n}", mlp(128, 10), (784,), n, "sgd", data="black") for n in GROWING]
+    return batches + [Grown(f"width {n}", mlp(n, n, 10), (784,), 64, "sgd", data="black") for n in GROWING if n >= 16]
+
+
+def cliffs(times: Mapping[str, float | None]) -> Iterator[tuple[str, str, float]]:
+    """(size, its next multiple of 16, ratio) where a size from 64 on takes more than 1.5 times as long as the other."""
+    for name, time in times.items():
+        kind, size = name.split()
+        other = f"{kind} {-(-int(size) // 16) * 16}"
+        if int(size) >= 64 and time and times.get(other) and time > 1.5 * times[other]:
+            yield name, other, time / times[other]

@@ -171,3 +171,6 @@ class Operation:
         self.plan.replay(10)
         self.device.finish()
         return 10
+
+    def facts(self) -> dict[str, float]:
+        return {"launches": self.plan.launches, "serial": self.plan.serial, "bytes": self.plan.nbytes}
