@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from clnet.callbacks import History
 from clnet.errors import ArgumentError, ShapeError
-from clnet.model import Model
+from clnet.model import Model, PrecisionName
 from clnet.nn.layer import Layer, tree_map
 from clnet.optim import Optimizer
 from clnet.training.feed import Feed
@@ -48,6 +48,7 @@ class Ensemble(Model):
         hyperparameters: Mapping[str, Sequence[float]] | None = None,
         loss_weights: Any = None,
         augmentation: Callable[..., Any] | None = None,
+        precision: PrecisionName = "float32",
         device: object = None,
     ) -> None:
         given = {**({} if seeds is None else {"seeds": seeds}), **(hyperparameters or {})}
@@ -61,6 +62,7 @@ class Ensemble(Model):
         self._rows: NDArray[np.int32] | None = None
         self.hyperparameters = {name: tuple(values) for name, values in (hyperparameters or {}).items()}
         more: dict[str, Any] = {"loss_weights": loss_weights, "augmentation": augmentation, "device": device}
+        more["precision"] = precision
         chosen = tuple(range(counts.pop())) if seeds is None else tuple(int(seed) for seed in seeds)
         super().__init__(net, loss, optimizer, metrics, seed=chosen, **more)
         self.seeds = chosen
@@ -91,6 +93,7 @@ class Ensemble(Model):
         """That network as a model of its own, to go on with: its weights, the optimizer's state, its epoch."""
         own = {name: values[number] for name, values in self.hyperparameters.items()}
         options: dict[str, Any] = {"loss_weights": self.loss_weights, "augmentation": self.augmentation}
+        options["precision"] = self.precision
         optimizer = dataclasses.replace(self.optimizer, **cast("Any", own))
         net = copy.deepcopy(self._blank)
         model = Model(net, self.loss, optimizer, self.metrics, device=self.device, seed=self.seeds[number], **options)
@@ -103,6 +106,7 @@ class Ensemble(Model):
             optimizer.build({path: each for path, each in net.variables().items() if each.trainable})
         pairs = [(each, theirs[path]) for path, each in net.variables().items()]
         pairs += [(each, state[path]) for path, each in optimizer.variables().items() if path in state]
+        pairs += zip(model._scaled().values(), self._scaled().values(), strict=True)
         for each, of_all in pairs:
             values = of_all.numpy()
             each.assign(values if of_all.memory is of_all else values[number])

@@ -119,8 +119,15 @@ class Inline(Pointwise):
     def infer(self, *inputs: Spec) -> Spec:
         return self.op.infer(*inputs)
 
+    def simplify(self, inputs: tuple[Node, ...]) -> Node | None:
+        return self.op.simplify(inputs)
+
     def emit(self, node: Node, index: Index, emitter: Emitter) -> str:
         return self.op.emit(node, index, emitter)
+
+    def stacked(self, inputs: Sequence[Node], many: Sequence[bool], networks: int) -> tuple[Op, Sequence[Node]]:
+        op, sources = self.op.stacked(inputs, many, networks)
+        return Inline(cast("Pointwise", op)), sources
 
     def gradient(self, node: Node, dy: Tensor) -> Sequence[Tensor | None]:
         return self.op.gradient(node, dy)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -14,18 +14,23 @@ from clnet import checkpoint, recipe, tree
 from clnet.callbacks import Callback, History, ProgressBar, Run
 from clnet.checkpoint import Checkpoint
 from clnet.compiled import compile
+from clnet.device import Device
 from clnet.device import device as find
 from clnet.errors import ArgumentError, CheckpointError, ClnetError
 from clnet.nn.layer import Layer, Seed, tree_map
 from clnet.nn.summary import table
 from clnet.optim import Adam, Optimizer
+from clnet.tensor import check_dtype
 from clnet.training.arrays import host, is_array, padded, samples_of, split, take, weighted
 from clnet.training.feed import Feed
 from clnet.training.intake import Intake
 from clnet.training.interrupt import Interrupt
 from clnet.training.objective import Objective
+from clnet.training.scaling import LossScale
 from clnet.training.steps import Steps
 from clnet.variable import Variable
+
+PrecisionName = Literal["float32", "mixed_float16"]
 
 
 class Model:
@@ -37,6 +42,9 @@ class Model:
     chooses the first weights, the order of samples in each epoch, and what dropout drops.
     augmentation: a function (x, y, *, key) -> (x, y) of each training batch, such as `nn.MixUp`, traced with the step;
     what changes pictures alone is a layer of the network, such as `nn.RandomFlip`.
+    precision: "mixed_float16" lets products and convolutions take their operands as float16, and what they give lies in
+    memory as float16, gradients too; sums, normalization, softmax, losses and weights are float32, and the loss is
+    scaled (`clnet.training.scaling`). `DTypeError` on a device without float16.
 
     Inputs are cast to float32, uint8 pictures on the device and unscaled; int32 stays, for layers that look things up.
     `epoch` counts the epochs that the network has been trained, `history` is that of the last `fit`.
@@ -51,6 +59,7 @@ class Model:
         *,
         loss_weights: Any = None,
         augmentation: Callable[..., Any] | None = None,
+        precision: PrecisionName = "float32",
         device: object = None,
         seed: Seed = 0,
     ) -> None:
@@ -68,7 +77,9 @@ class Model:
         self.stop_training = False
         objective = None if loss is None else Objective(loss, metrics, loss_weights)
         self.augmentation = augmentation
-        self._steps = Steps(net, objective, self.optimizer, self.device, augmentation=augmentation, seed=self.seed)
+        self.precision = precision
+        options: dict[str, Any] = {"augmentation": augmentation, "scaling": _scaling(precision, self.device)}
+        self._steps = Steps(net, objective, self.optimizer, self.device, seed=self.seed, **options)
         self._intake = Intake(net, self.device, self.seed)
 
     def fit(
@@ -230,8 +241,13 @@ class Model:
             **{f"net/{name}": each.numpy() for name, each in self.net.variables().items()},
             **{f"optimizer/{name}": each.numpy() for name, each in self.optimizer.variables().items()},
             **{f"training/{name}": each for name, each in self._steps.meter.arrays().items()},
+            **{f"scaling/{name}": each.numpy() for name, each in self._scaled().items()},
         }
         checkpoint.write(path, Checkpoint(arrays, self._settings()), version=clnet.__version__)
+
+    def _scaled(self) -> dict[str, Variable]:
+        """Name -> Variable of the loss scale, in mixed precision."""
+        return {} if self._steps.scaling is None else self._steps.scaling.variables()
 
     def _settings(self) -> dict[str, Any]:
         """What a checkpoint holds beside arrays."""
@@ -244,6 +260,7 @@ class Model:
             "optimizer": _recipe(self.optimizer),
             "metrics": _recipe(self.metrics),
             "augmentation": _recipe(self.augmentation),
+            "precision": self.precision,
             "seed": self.seed,
             "epoch": self.epoch,
             "length": self._steps.length,
@@ -271,8 +288,9 @@ class Model:
         try:
             parts = {"net": net, "loss": loss, "metrics": metrics, "optimizer": optimizer, "augmentation": augmentation}
             parts = {name: _remade(path, file.settings, name) if part is None else part for name, part in parts.items()}
-            factors = recipe.read(file.settings.get("loss_weights"))
-            model = cls._remake(file.settings, **parts, loss_weights=factors, device=device)
+            parts["loss_weights"] = recipe.read(file.settings.get("loss_weights"))
+            parts["precision"] = file.settings.get("precision", "float32")
+            model = cls._remake(file.settings, **parts, device=device)
             inputs, named = recipe.read(file.settings["signature"])
             model.epoch, model._steps.length = int(file.settings["epoch"]), file.settings["length"]
             frozen = set(file.settings["frozen"])
@@ -290,6 +308,8 @@ class Model:
         if optimizer is None:
             model._restore_optimizer(path, file.below("optimizer"))
         model._restore_meter(file.below("training"))
+        if model._steps.scaling is not None:
+            model._steps.scaling.restore(file.below("scaling"))
         return model
 
     @classmethod
@@ -313,6 +333,16 @@ class Model:
     def _restore_meter(self, arrays: dict[str, Any]) -> None:
         """To where in an epoch training was."""
         self._steps.meter.restore(arrays)
+
+
+def _scaling(precision: str, device: Device) -> LossScale | None:
+    """The loss scale that this precision has on the device."""
+    if precision not in get_args(PrecisionName):
+        raise ArgumentError(f"Model: precision is {precision!r}, wants one of {', '.join(get_args(PrecisionName))}")
+    if precision == "float32":
+        return None
+    check_dtype(np.float16, device, f"Model: precision={precision!r}")
+    return LossScale(device)
 
 
 def _recipe(value: Any) -> Any:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyopencl.array
 
-# What a kernel can hold, and the name that OpenCL C has for it.
+# What memory can hold, and the name that OpenCL C has for it.
 C_TYPES: dict[np.dtype[Any], str] = {
     np.dtype(name): c_type
     for name, c_type in {
@@ -31,10 +31,16 @@ C_TYPES: dict[np.dtype[Any], str] = {
         "int32": "int",
         "uint64": "ulong",
         "int64": "long",
+        "float16": "half",
         "float32": "float",
         "float64": "double",
     }.items()
 }
+
+
+def value_type(dtype: np.dtype[Any]) -> str:
+    """The C type in which kernels compute an element: float for half, in which it only lies in memory."""
+    return "float" if dtype == np.float16 else C_TYPES[dtype]
 
 
 def check_dtype(dtype: npt.DTypeLike, device: devices.Device, who: str = "tensor") -> np.dtype[Any]:
@@ -42,8 +48,8 @@ def check_dtype(dtype: npt.DTypeLike, device: devices.Device, who: str = "tensor
     kind = np.dtype(dtype)
     if kind not in C_TYPES:
         raise DTypeError(f"{who}: got dtype {kind}, wanted one of {', '.join(str(known) for known in C_TYPES)}")
-    if kind == np.float64 and not device.facts.float64:
-        raise DTypeError(f"{who}: got dtype float64, which {device.name} does not compute; use float32")
+    if not getattr(device.facts, str(kind), True):  # float16, float64
+        raise DTypeError(f"{who}: got dtype {kind}, which {device.name} ({device.platform}) has not; use float32")
     return kind
 
 

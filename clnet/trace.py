@@ -16,7 +16,7 @@ from clnet.device import Device
 from clnet.errors import ArgumentError, TraceError
 from clnet.graph import Broadcast, Constant, Copy, Held, Input, Leaf, Node, Op, Spec
 from clnet.plan.fusion import base
-from clnet.tensor import Tensor, tensor
+from clnet.tensor import Tensor, check_dtype, tensor
 
 _active: ContextVar[Trace | None] = ContextVar("clnet trace", default=None)
 
@@ -26,6 +26,7 @@ class Trace:
 
     def __init__(self, device: Device) -> None:
         self.device = device
+        self.products_in_half = False  # whether they take float32 operands as float16
         self.assignments: dict[int, tuple[Tensor, Node]] = {}
         self._nodes: dict[Hashable, Node] = {}
         self._calls: dict[int, int] = {}
@@ -38,7 +39,9 @@ class Trace:
         if found is None:
             found = op.simplify(inputs)
             if found is None:
-                found = Node(op, inputs, op.infer(*(source.spec for source in inputs)), self.device)
+                spec = op.infer(*(source.spec for source in inputs))
+                check_dtype(spec.dtype, self.device, op.name)
+                found = Node(op, inputs, spec, self.device)
             self._nodes[key] = found
         return found
 
@@ -107,6 +110,18 @@ def tracing(device: Device) -> Iterator[Trace]:
         yield trace
     finally:
         _active.reset(token)
+
+
+@contextmanager
+def products_in_half(wanted: bool) -> Iterator[None]:
+    """Inside, the trace's products and convolutions take float32 operands as float16, if that is wanted."""
+    trace = _active.get()
+    assert trace is not None
+    before, trace.products_in_half = trace.products_in_half, wanted
+    try:
+        yield
+    finally:
+        trace.products_in_half = before
 
 
 def apply(op: Op, *inputs: Any, like: Tensor | None = None) -> Node:

@@ -27,10 +27,10 @@
 #define COLUMN(v) ((v) < NV - 1 ? (v) * WIDTH : last)  // where vector v of a tile's row begins
 
 #if SEGMENT
-#define X_SPACE __private
+#define X_FROM __private const T
 #define LAID ((SEGMENT - 1) * STRIDE_ACROSS + (KERNEL_WIDTH - 1) * DILATION_ACROSS + 1)  // columns of x' on the stack
 #else
-#define X_SPACE __global
+#define X_FROM __global const S
 #endif
 #if DILATION_ACROSS == 1  // the kernel's row meets one run of x's elements, else one for each of its columns
 #define RUNS 1
@@ -42,7 +42,7 @@
 
 // The rows of x' that a row of y meets, without those of zeros, and the kernel's row for each.
 typedef struct {
-    X_SPACE const T *starts[KERNEL_HEIGHT];
+    X_FROM *starts[KERNEL_HEIGHT];
     int taps[KERNEL_HEIGHT];
     int count;
 } rows;
@@ -50,7 +50,7 @@ typedef struct {
 // A tile of y, whose columns begin at `first` in each row of x': into `sums` (MR, NR), or at ys, if given. Every element
 // is one chain of multiply-adds, i, j, c ascending, whatever the tile.
 WIDE static inline void multiply(T *restrict sums, __global T *restrict ys, const rows *restrict under, const int first,
-                                 __global const T *restrict ws, const int last) {
+                                 __global const S *restrict ws, const int last) {
     vector c[MR][NV];
     #pragma unroll
     for (int i = 0; i < MR; i++)
@@ -58,13 +58,13 @@ WIDE static inline void multiply(T *restrict sums, __global T *restrict ys, cons
         for (int v = 0; v < NV; v++) c[i][v] = (vector)(0);
 
     for (int t = 0; t < under->count; t++) {
-        __global const T *w = ws + (size_t)under->taps[t] * (RUNS * RUN * Y_CHANNELS);
+        __global const S *w = ws + (size_t)under->taps[t] * (RUNS * RUN * Y_CHANNELS);
         for (int j = 0; j < RUNS; j++) {
-            X_SPACE const T *x = under->starts[t] + first + j * DILATION_ACROSS * X_CHANNELS;
+            X_FROM *x = under->starts[t] + first + j * DILATION_ACROSS * X_CHANNELS;
             for (int k = 0; k < RUN; k++) {
                 vector row[NV];
                 #pragma unroll
-                for (int v = 0; v < NV; v++) row[v] = LOAD_GLOBAL(w + COLUMN(v));
+                for (int v = 0; v < NV; v++) row[v] = LOAD_OPERAND(w + COLUMN(v));
                 #pragma unroll
                 for (int i = 0; i < MR; i++) {
                     const vector element = x[i * STRIDE_ACROSS * X_CHANNELS + k];
@@ -86,7 +86,7 @@ WIDE static inline void multiply(T *restrict sums, __global T *restrict ys, cons
 
 #if SEGMENT
 // Columns `from` and on of a row of x', on the stack: 1 % of the work that is done with them.
-WIDE static inline void lay_out(T *restrict row, __global const T *restrict xs, const int from) {
+WIDE static inline void lay_out(T *restrict row, __global const S *restrict xs, const int from) {
 #if SPREAD_ACROSS == 1
     const int begin = MIN(MAX(-from, 0), LAID), end = MAX(MIN(X_WIDTH - from, LAID), begin);
     for (int e = 0; e < begin * X_CHANNELS; e++) row[e] = 0;
@@ -105,7 +105,7 @@ WIDE static inline void lay_out(T *restrict row, __global const T *restrict xs, 
 
 // Columns q0 .. q1 - 1 of row r of an image of y, and the panel's channels; xs is its image of x. A tile that would overhang y is moved back
 // inside, and only its new elements are finished.
-APART static void segment(__global const T *restrict xs, __global const T *restrict ws, const size_t image, const int r,
+APART static void segment(__global const S *restrict xs, __global const S *restrict ws, const size_t image, const int r,
                           const int q0, const int q1, const int panel, EPILOGUE_PARAMETERS) {
     T sums[MR * NR] ALIGNED;
 #if SEGMENT
@@ -117,7 +117,7 @@ APART static void segment(__global const T *restrict xs, __global const T *restr
     for (int i = 0; i < KERNEL_HEIGHT; i++) {
         const int place = r * STRIDE_DOWN + i * DILATION_DOWN - START_DOWN, h = place / SPREAD_DOWN;
         if (place < 0 || place % SPREAD_DOWN || h >= X_HEIGHT) continue;
-        __global const T *x = xs + h * (X_WIDTH * X_CHANNELS);
+        __global const S *x = xs + h * (X_WIDTH * X_CHANNELS);
 #if SEGMENT
         T *laid = room + under.count * (LAID * X_CHANNELS);
         lay_out(laid, x, from);
@@ -143,15 +143,15 @@ APART static void segment(__global const T *restrict xs, __global const T *restr
 }
 
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void convolution(
-    __global const T *restrict xs, __global const T *restrict ws,
+    __global const S *restrict xs, __global const S *restrict ws,
     const int block,     // rows of y of a work-group
     const int images,    // of a network: each has weights of its own
     const int x_images,  // after how many images of y those of x begin again: one batch may serve all networks
     EPILOGUE_PARAMETERS) {
     const size_t image = get_group_id(2);
     const int r0 = get_group_id(1) * block, r1 = MIN(r0 + block, Y_HEIGHT), width = SEGMENT ? SEGMENT : Y_WIDTH;
-    __global const T *x = xs + image % x_images * (X_HEIGHT * X_WIDTH * X_CHANNELS);
-    __global const T *w = ws + image / images * (KERNEL_HEIGHT * KERNEL_WIDTH * X_CHANNELS * Y_CHANNELS);
+    __global const S *x = xs + image % x_images * (X_HEIGHT * X_WIDTH * X_CHANNELS);
+    __global const S *w = ws + image / images * (KERNEL_HEIGHT * KERNEL_WIDTH * X_CHANNELS * Y_CHANNELS);
     for (int r = r0; r < r1; r++)
         for (int q = 0; q < Y_WIDTH; q += width)
             segment(x, w, image, r, q, MIN(q + width, Y_WIDTH), get_group_id(0), EPILOGUE_NAMES);

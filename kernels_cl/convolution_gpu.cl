@@ -29,6 +29,16 @@
 #define PARTS 0       // the batch is cut: sums go to one array a part, which `merge` adds up; 0: to the epilogue
 #endif
 
+#ifndef HALF
+#define HALF 0        // 1: xs and bs lie in memory as half
+#endif
+
+#if HALF
+#pragma OPENCL EXTENSION cl_khr_fp16 : enable
+#define S half        // type of an element of xs and bs in memory
+#else
+#define S T
+#endif
 #define ACROSS (TN / SIDE)  // work-items side by side
 #define DOWN (TM / SIDE)
 #define ITEMS (ACROSS * DOWN)
@@ -37,7 +47,7 @@
 #define ROWS (BY_WEIGHTS ? TAPS : PIXELS)
 
 // x' under element `tap` of the kernel at pixel `pixel` of y, of all images counted.
-static inline T element(__global const T *restrict xs, const int pixel, const int tap) {
+static inline T element(__global const S *restrict xs, const int pixel, const int tap) {
     const int n = pixel / PIXELS, r = pixel / Y_WIDTH % Y_HEIGHT, q = pixel % Y_WIDTH;
     const int i = tap / (KERNEL_WIDTH * X_CHANNELS), j = tap / X_CHANNELS % KERNEL_WIDTH, c = tap % X_CHANNELS;
     const int down = r * STRIDE_DOWN + i * DILATION_DOWN - START_DOWN;
@@ -49,7 +59,7 @@ static inline T element(__global const T *restrict xs, const int pixel, const in
 
 // The tile at (row0, column0), of the sum's steps begin .. end - 1.
 static inline void tile(T (*restrict sums)[SIDE], __local T (*restrict a)[TM + 1], __local T (*restrict b)[TN],
-                        __global const T *restrict xs, __global const T *restrict bs, const int row0, const int column0,
+                        __global const S *restrict xs, __global const S *restrict bs, const int row0, const int column0,
                         const int begin, const int end) {
     const int x = get_local_id(0), y = get_local_id(1), item = y * ACROSS + x;
     for (int k0 = begin; k0 < end; k0 += STEPS) {
@@ -74,8 +84,8 @@ static inline void tile(T (*restrict sums)[SIDE], __local T (*restrict a)[TM + 1
 }
 
 __kernel __attribute__((reqd_work_group_size(ACROSS, DOWN, 1))) void convolution(
-    __global const T *restrict xs,
-    __global const T *restrict bs,  // w, or dy
+    __global const S *restrict xs,
+    __global const S *restrict bs,  // w, or dy
     __global T *restrict space,     // (networks, parts, TAPS, Y_CHANNELS) of sums, where the batch is cut
     const int layers,               // images of y of all networks; or networks times parts
     const int each,                 // of those, to a network
@@ -88,7 +98,7 @@ __kernel __attribute__((reqd_work_group_size(ACROSS, DOWN, 1))) void convolution
     for (int layer = get_group_id(2); layer < layers; layer += get_num_groups(2)) {
         const size_t network = layer / each;
         const int first = layer % each * part;  // image
-        __global const T *x = xs + network * x_stride, *right = bs + network * b_stride;
+        __global const S *x = xs + network * x_stride, *right = bs + network * b_stride;
         T sums[SIDE][SIDE];
         for (int i = 0; i < SIDE; i++)
             for (int j = 0; j < SIDE; j++) sums[i][j] = 0;

@@ -67,8 +67,8 @@ static inline meeting within(meeting all, const int y0, const int y1, const int 
 }
 
 // What `images` images give through one tap, on top of what waits if `resume`: into `done` (MR, NR) or back.
-WIDE static inline void multiply(__global T *restrict waiting, T *restrict done, __global const T *restrict xs,
-                                 __global const T *restrict ys, const meeting down, const meeting across,
+WIDE static inline void multiply(__global T *restrict waiting, T *restrict done, __global const S *restrict xs,
+                                 __global const S *restrict ys, const meeting down, const meeting across,
                                  const int images, const int last, const bool resume) {
     vector c[MR][NV];
     #pragma unroll
@@ -80,12 +80,12 @@ WIDE static inline void multiply(__global T *restrict waiting, T *restrict done,
         for (int r = 0; r < down.count; r++) {
             const size_t h = n * X_HEIGHT + down.x + r * X_STEP(DOWN);
             const size_t t = n * Y_HEIGHT + down.y + r * SPREAD_DOWN;
-            __global const T *x = xs + (h * X_WIDTH + across.x) * X_CHANNELS;
-            __global const T *y = ys + (t * Y_WIDTH + across.y) * Y_CHANNELS;
+            __global const S *x = xs + (h * X_WIDTH + across.x) * X_CHANNELS;
+            __global const S *y = ys + (t * Y_WIDTH + across.y) * Y_CHANNELS;
             for (int q = 0; q < across.count; q++) {
                 vector row[NV];
                 #pragma unroll
-                for (int v = 0; v < NV; v++) row[v] = LOAD_GLOBAL(y + COLUMN(v));
+                for (int v = 0; v < NV; v++) row[v] = LOAD_OPERAND(y + COLUMN(v));
                 #pragma unroll
                 for (int i = 0; i < MR; i++) {
                     const vector element = x[i];
@@ -106,8 +106,8 @@ WIDE static inline void multiply(__global T *restrict waiting, T *restrict done,
 }
 
 // A tile of dw over rows r0 .. r1 - 1 of y of a block of images; the last block of its part if `final`.
-APART static void block(__global T *restrict waiting, __global T *restrict sums, __global const T *restrict xs,
-                        __global const T *restrict ys, const int tile, const int images, const int r0, const int r1,
+APART static void block(__global T *restrict waiting, __global T *restrict sums, __global const S *restrict xs,
+                        __global const S *restrict ys, const int tile, const int images, const int r0, const int r1,
                         const bool resume, const bool final, const size_t network, EPILOGUE_PARAMETERS) {
     const int panel = tile % PANELS, deep = tile / PANELS % DEEP, j = tile / PANELS / DEEP % TAPS;
     const int i = tile / PANELS / DEEP / TAPS;
@@ -130,7 +130,7 @@ APART static void block(__global T *restrict waiting, __global T *restrict sums,
 
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void convolution_weights(
     __global T *restrict space,  // (networks, SPACE(parts))
-    __global const T *restrict xs, __global const T *restrict ys,
+    __global const S *restrict xs, __global const S *restrict ys,
     const int images,           // of the batch
     const int part,             // images of a part
     const int together,         // images of a block
@@ -146,8 +146,8 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void convolution_weights
     __global T *sums = own + parts * (TILES * MR * NR) + get_group_id(1) * WEIGHTS;
     for (int n = begin; n < end; n += together) {
         const int count = MIN(together, end - n);
-        __global const T *x = xs + network * x_stride + (size_t)n * (X_HEIGHT * X_WIDTH * X_CHANNELS);
-        __global const T *y = ys + network * y_stride + (size_t)n * (Y_HEIGHT * Y_WIDTH * Y_CHANNELS);
+        __global const S *x = xs + network * x_stride + (size_t)n * (X_HEIGHT * X_WIDTH * X_CHANNELS);
+        __global const S *y = ys + network * y_stride + (size_t)n * (Y_HEIGHT * Y_WIDTH * Y_CHANNELS);
         for (int r = 0; r < Y_HEIGHT; r += rows)
             for (int tile = tile0; tile < tile1; tile++)
                 block(waiting + tile * (MR * NR), sums, x, y, tile, count, r, MIN(r + rows, Y_HEIGHT), n > begin || r,

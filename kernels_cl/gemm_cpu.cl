@@ -48,25 +48,26 @@
 #define LEFT (TILES * MR + WIDTH)  // distance between the rows of packed A; the odd width keeps them in different cache sets
 
 #if PACK_A
-#define A_SPACE __private
+#define A_FROM __private const T
 #define A_AT(i, kk) a[(kk) * LEFT + (i)]
 #else
-#define A_SPACE __global
+#define A_FROM __global const S
 #define A_AT(i, kk) (TRANSPOSE_A ? a[(size_t)(kk) * m + (i)] : a[(size_t)(i) * k + (kk)])
 #endif
 #if PACK_B
-#define B_SPACE __private
+#define B_FROM __private const T
 #define B_STRIDE NR
+#define LOAD_B(p) LOAD(p)
 #else
-#define B_SPACE __global
+#define B_FROM __global const S
 #define B_STRIDE n
+#define LOAD_B(p) LOAD_OPERAND(p)
 #endif
-#define LOAD_B(p) (*(B_SPACE const vector *)(p))
 #define COLUMN(v) ((v) < NV - 1 ? (v) * WIDTH : last)  // where vector v of a tile's row begins
 
 // panel (depth, NR) = op(B)[k0 : k0 + depth, column0 : column0 + NR]. What lies beyond op(B) is left as it was: it only
 // meets sums that nobody reads.
-WIDE static inline void pack_b(T *restrict panel, __global const T *restrict bs, const int n, const int k,
+WIDE static inline void pack_b(T *restrict panel, __global const S *restrict bs, const int n, const int k,
                                const int k0, const int depth, const int column0, const int last) {
 #if TRANSPOSE_B
     const int columns = MIN(NR, n - column0);
@@ -91,13 +92,13 @@ WIDE static inline void pack_b(T *restrict panel, __global const T *restrict bs,
     for (int kk = 0; kk < depth; kk++)
         #pragma unroll
         for (int v = 0; v < NV; v++)
-            STORE(panel + kk * NR + COLUMN(v), LOAD_GLOBAL(bs + (size_t)kk * n + COLUMN(v)));
+            STORE(panel + kk * NR + COLUMN(v), LOAD_OPERAND(bs + (size_t)kk * n + COLUMN(v)));
 #endif
 }
 
 // sums (MR, NR) (+)= a b over `depth` steps of k; or, if given, cs (MR, NR) of C = a b.
-WIDE static inline void multiply(T *restrict sums, __global T *restrict cs, A_SPACE const T *restrict a,
-                                 B_SPACE const T *restrict b, const int m, const int n, const int k, const int depth,
+WIDE static inline void multiply(T *restrict sums, __global T *restrict cs, A_FROM *restrict a,
+                                 B_FROM *restrict b, const int m, const int n, const int k, const int depth,
                                  const int last, const bool resume) {
     vector c[MR][NV];
     #pragma unroll
@@ -142,7 +143,7 @@ WIDE static inline void finish(const T *restrict sums, const size_t batch, const
 }
 
 // Tiles tile0 .. tile1 - 1 below each other, in panels panel0 .. panel1 - 1.
-APART static void block(__global const T *restrict as, __global const T *restrict bs, const int m, const int n,
+APART static void block(__global const S *restrict as, __global const S *restrict bs, const int m, const int n,
                         const int k, const size_t batch, const int tile0, const int tile1,
                         const int panel0, const int panel1, EPILOGUE_PARAMETERS) {
     T sums[PANELS * TILES * MR * NR] ALIGNED;
@@ -167,7 +168,7 @@ APART static void block(__global const T *restrict as, __global const T *restric
             pack_b(panel, bs, n, k, k0, depth, column0, last);
             const T *b = panel;
 #else
-            __global const T *b = bs + (size_t)k0 * n + column0;
+            __global const S *b = bs + (size_t)k0 * n + column0;
 #endif
             for (int t = tile0; t < tile1; t++) {
                 const int row0 = MIN(t * MR, m - MR);
@@ -175,7 +176,7 @@ APART static void block(__global const T *restrict as, __global const T *restric
 #if PACK_A
                 const T *a = left + row0 - left0;
 #else
-                __global const T *a = as + (TRANSPOSE_A ? (size_t)k0 * m + row0 : (size_t)row0 * k + k0);
+                __global const S *a = as + (TRANSPOSE_A ? (size_t)k0 * m + row0 : (size_t)row0 * k + k0);
 #endif
 #if PLAIN && !SWAPPED  // straight into C, what is new and finished at once
                 const bool whole = blocks == 1 && n >= WIDTH && row0 == t * MR && column0 == p * NR;
@@ -192,8 +193,8 @@ APART static void block(__global const T *restrict as, __global const T *restric
 }
 
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gemm(
-    __global const T *restrict as,  // of one matrix after the other, `a_stride` elements apart; 0: all the same
-    __global const T *restrict bs,
+    __global const S *restrict as,  // of one matrix after the other, `a_stride` elements apart; 0: all the same
+    __global const S *restrict bs,
     const int m, const int n, const int k,
     const int tiles,                // of a group, below each other
     const int panels,               // of a group, side by side

@@ -30,6 +30,16 @@
 #define TRANSPOSE_B 0  // B is (n, k) instead of (k, n)
 #endif
 
+#ifndef HALF
+#define HALF 0         // 1: A and B lie in memory as half
+#endif
+
+#if HALF
+#pragma OPENCL EXTENSION cl_khr_fp16 : enable
+#define S half         // type of an element of A and B in memory
+#else
+#define S T
+#endif
 #define ACROSS (TN / RN)        // work-items side by side
 #define DOWN (TM / RM)          // and below each other
 #define ITEMS (ACROSS * DOWN)
@@ -45,7 +55,7 @@ typedef struct {
     T a[TM * TK / ITEMS], b[TN * TK / ITEMS];
 } fetched;
 
-static inline void fetch(fetched *next, __global const T *restrict as, __global const T *restrict bs, const int m,
+static inline void fetch(fetched *next, __global const S *restrict as, __global const S *restrict bs, const int m,
                          const int n, const int k, const int row0, const int column0, const int k0, const int item) {
     #pragma unroll
     for (int e = 0; e < TM * TK / ITEMS; e++) {
@@ -69,8 +79,8 @@ static inline void put(const fetched *next, __local T (*a)[TM + PAD], __local T 
 }
 
 __kernel __attribute__((reqd_work_group_size(ACROSS, DOWN, 1))) void gemm(
-    __global const T *restrict as,  // of one matrix after the other, `a_stride` elements apart; 0: all the same
-    __global const T *restrict bs,
+    __global const S *restrict as,  // of one matrix after the other, `a_stride` elements apart; 0: all the same
+    __global const S *restrict bs,
     const int m, const int n, const int k, const int batches, const ulong a_stride, const ulong b_stride,
     EPILOGUE_PARAMETERS) {
     __local T a[TK][TM + PAD], b[TK][TN + PAD];

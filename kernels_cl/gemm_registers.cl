@@ -9,6 +9,10 @@
 #define WIDTH 16  // elements in it
 #endif
 
+#ifndef HALF
+#define HALF 0    // 1: operands lie in memory as half
+#endif
+
 #define MIN(a, b) ((a) < (b) ? (a) : (b))  // min() of integers is a call in PoCL 3.0
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 #define JOIN_(a, b) a##b
@@ -16,6 +20,15 @@
 // vload16 is not inlined by PoCL 3.0, 50 against 327 GFLOP/s: vectors are loaded through pointers to this type.
 typedef JOIN(T, WIDTH) vector __attribute__((aligned(sizeof(T))));
 #define LOAD(p) (*(const vector *)(p))
+#if HALF
+#pragma OPENCL EXTENSION cl_khr_fp16 : enable
+#define S half  // type of an operand's element in memory
+typedef JOIN(half, WIDTH) vector_stored __attribute__((aligned(2)));
+#define LOAD_OPERAND(p) JOIN(convert_, JOIN(T, WIDTH))(*(__global const vector_stored *)(p))
+#else
+#define S T
+#define LOAD_OPERAND(p) LOAD_GLOBAL(p)
+#endif
 #define LOAD_GLOBAL(p) (*(__global const vector *)(p))
 #define STORE_GLOBAL(p, x) (*(__global vector *)(p) = (x))
 #define STORE(p, x) (*(vector *)(p) = (x))
@@ -49,7 +62,7 @@ WIDE static inline void transpose(vector *restrict rows) {
 }
 
 // to (SQUARE, SQUARE), rows `to_stride` apart, = the transposed from (SQUARE, SQUARE), rows `from_stride` apart.
-#if WIDTH >= 8 && BYTES == 4 * WIDTH
+#if WIDTH >= 8 && BYTES == 4 * WIDTH && !HALF
 // Of the wide registers' halves, and in halves of those: shuffles that LLVM keeps. 16 x 16 by `transpose`: 190 cycles,
 // by these 100 to 150.
 #define SQUARE 8
@@ -81,11 +94,11 @@ WIDE static inline void copy_transposed(float *restrict to, const int to_stride,
 #else
 #define SQUARE WIDTH
 
-WIDE static inline void copy_transposed(T *restrict to, const int to_stride, __global const T *restrict from,
+WIDE static inline void copy_transposed(T *restrict to, const int to_stride, __global const S *restrict from,
                                         const size_t from_stride) {
     vector rows[WIDTH];
     #pragma unroll
-    for (int i = 0; i < WIDTH; i++) rows[i] = LOAD_GLOBAL(from + i * from_stride);
+    for (int i = 0; i < WIDTH; i++) rows[i] = LOAD_OPERAND(from + i * from_stride);
     transpose(rows);
     #pragma unroll
     for (int i = 0; i < WIDTH; i++) STORE(to + i * to_stride, rows[i]);

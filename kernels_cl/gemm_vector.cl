@@ -22,7 +22,7 @@
 
 // values (COLUMNS) = products of a with rows j0 .. of B, a square of them at a time; the last row stands in for those
 // beyond it.
-WIDE static inline void multiply(T *restrict values, __global const T *restrict as, __global const T *restrict bs,
+WIDE static inline void multiply(T *restrict values, __global const S *restrict as, __global const S *restrict bs,
                                  const int n, const int k, const int j0) {
     T is_rest[WIDTH] ALIGNED;
     for (int l = 0; l < WIDTH; l++) is_rest[l] = l >= WIDTH - k % WIDTH;
@@ -33,15 +33,15 @@ WIDE static inline void multiply(T *restrict values, __global const T *restrict 
             #pragma unroll
             for (int i = 0; i < STREAMS; i++) sums[i] = 0;
             for (int kk = 0; kk + WIDTH <= k; kk += WIDTH) {
-                const vector a = LOAD_GLOBAL(as + kk);
+                const vector a = LOAD_OPERAND(as + kk);
                 #pragma unroll
                 for (int i = 0; i < STREAMS; i++)
-                    sums[i] = a * LOAD_GLOBAL(bs + (size_t)MIN(j0 + j + i0 + i, n - 1) * k + kk) + sums[i];
+                    sums[i] = a * LOAD_OPERAND(bs + (size_t)MIN(j0 + j + i0 + i, n - 1) * k + kk) + sums[i];
             }
-            const vector a = LOAD(is_rest) != 0 ? LOAD_GLOBAL(as + k - WIDTH) : 0;
+            const vector a = LOAD(is_rest) != 0 ? LOAD_OPERAND(as + k - WIDTH) : 0;
             #pragma unroll
             for (int i = 0; i < STREAMS; i++) {
-                const vector b = LOAD_GLOBAL(bs + (size_t)MIN(j0 + j + i0 + i, n - 1) * k + k - WIDTH);
+                const vector b = LOAD_OPERAND(bs + (size_t)MIN(j0 + j + i0 + i, n - 1) * k + k - WIDTH);
                 lanes[i0 + i] = a * (LOAD(is_rest) != 0 ? b : 0) + sums[i];
             }
         }
@@ -57,15 +57,15 @@ WIDE static inline void multiply(T *restrict values, __global const T *restrict 
 #define VECTORS (COLUMNS / WIDTH)
 
 // sums (COLUMNS) += as[kk] bs[kk, j0 : j0 + COLUMNS]
-WIDE static inline void add_row(vector *restrict sums, __global const T *restrict as, __global const T *restrict bs,
+WIDE static inline void add_row(vector *restrict sums, __global const S *restrict as, __global const S *restrict bs,
                                 const int n, const int j0, const int kk) {
     const T a = as[kk];
     #pragma unroll
-    for (int v = 0; v < VECTORS; v++) sums[v] = a * LOAD_GLOBAL(bs + (size_t)kk * n + j0 + v * WIDTH) + sums[v];
+    for (int v = 0; v < VECTORS; v++) sums[v] = a * LOAD_OPERAND(bs + (size_t)kk * n + j0 + v * WIDTH) + sums[v];
 }
 
 // values (COLUMNS) = products of a with columns j0 .. of B. A lane is a pass over every WIDTH-th row.
-WIDE static inline void multiply(T *restrict values, __global const T *restrict as, __global const T *restrict bs,
+WIDE static inline void multiply(T *restrict values, __global const S *restrict as, __global const S *restrict bs,
                                  const int n, const int k, const int j0) {
     vector lanes[WIDTH][VECTORS];
     for (int l = 0; l < WIDTH; l++) {
@@ -85,7 +85,7 @@ WIDE static inline void multiply(T *restrict values, __global const T *restrict 
 #endif
 
 // Elements part * COLUMNS .. of c. Where they would overhang, a few before them are computed once more, not stored.
-APART static void compute(__global const T *restrict as, __global const T *restrict bs, const int n, const int k,
+APART static void compute(__global const S *restrict as, __global const S *restrict bs, const int n, const int k,
                           const size_t batch, const int part, EPILOGUE_PARAMETERS) {
     T values[COLUMNS] ALIGNED;
     const int j0 = TRANSPOSE_B ? part * COLUMNS : MIN(part * COLUMNS, n - COLUMNS);
@@ -95,8 +95,8 @@ APART static void compute(__global const T *restrict as, __global const T *restr
 }
 
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gemm_vector(
-    __global const T *restrict as,  // of one product after the other, `a_stride` elements apart; 0: all the same
-    __global const T *restrict bs, const int n, const int k, const ulong a_stride, const ulong b_stride,
+    __global const S *restrict as,  // of one product after the other, `a_stride` elements apart; 0: all the same
+    __global const S *restrict bs, const int n, const int k, const ulong a_stride, const ulong b_stride,
     EPILOGUE_PARAMETERS) {
     const size_t batch = get_group_id(1);
     compute(as + batch * a_stride, bs + batch * b_stride, n, k, batch, get_group_id(0), EPILOGUE_NAMES);

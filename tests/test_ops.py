@@ -48,6 +48,25 @@ def test_forward_float64(case: Case, device: clnet.Device) -> None:
     close(got, case.reference(*arrays), tolerance(np.float64, case.length(*shapes)))
 
 
+@pytest.mark.parametrize("case", CASES, ids=rows)
+def test_forward_float16(case: Case, device: clnet.Device) -> None:
+    """Of float16 inputs the result is float16, but for what is no float; the plan has the bits of eager calls."""
+    if not device.facts.float16:
+        pytest.skip(f"{device.name} has no float16")
+    for shapes in case.shapes[:2]:
+        arrays = case.inputs(shapes, np.float16)
+        tensors = [clnet.tensor(array, device=device) for array in arrays]
+        got = case.function(*tensors)
+        assert got.dtype == np.float16 or got.dtype.kind in "bi" or case.name == "one_hot"
+        close(
+            got.numpy(),
+            case.reference(*(array.astype(np.float64) for array in arrays)),
+            tolerance(np.float16, case.length(*shapes)),
+        )
+        fused = clnet.compile(lambda *inputs: case.function(*(each * 0.9 for each in inputs)), device=device)
+        np.testing.assert_array_equal(fused(*tensors).numpy(), case.function(*(each * 0.9 for each in tensors)).numpy())
+
+
 def scalar(case: Case, weights: npt.NDArray[Any]) -> Any:
     """The op followed by a weighted sum, so that every element of its result matters."""
     return lambda *tensors: ops.sum(
@@ -92,6 +111,24 @@ def test_gradient(case: Case, device: clnet.Device) -> None:
                     abs(float((found * along).sum()) - wanted)
                     <= 4 * tolerance(np.float32, case.length(*shapes)) * scale
                 )
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.gradient], ids=rows)
+def test_gradient_float16(case: Case, device: clnet.Device) -> None:
+    """Gradients are float16 where inputs are, and near those of the same numbers as float32."""
+    if not device.facts.float16:
+        pytest.skip(f"{device.name} has no float16")
+    arrays = case.inputs(case.shapes[0], np.float16)
+    exact = [array.astype(np.float64) for array in arrays]
+    weights = np.random.default_rng(7).standard_normal(np.shape(case.reference(*exact)))
+    function = clnet.value_and_grad(scalar(case, weights), wrt=tuple(range(len(arrays))))
+    found, wanted = (
+        function(*(clnet.tensor(array.astype(dtype), device=device) for array in arrays))[1]
+        for dtype in (np.float16, np.float32)
+    )
+    for ours, theirs in zip(found, wanted, strict=True):
+        assert ours.dtype == np.float16
+        close(ours.numpy(), theirs.numpy(), tolerance(np.float16, case.length(*case.shapes[0])))
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.gradient], ids=rows)

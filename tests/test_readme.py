@@ -9,6 +9,7 @@ import pytest
 
 import clnet
 from clnet import callbacks, losses, metrics, nn, optim, schedules
+from clnet.model import PrecisionName
 from clnet.nn.activation import ActivationName
 from clnet.nn.initializers import InitializerName
 
@@ -50,6 +51,7 @@ def test_the_table_has_every_public_name_and_no_other(module):
 
 def test_names_that_select():
     assert named("ops") >= set(get_args(ActivationName))
+    assert named("Model") == set(get_args(PrecisionName))
     assert named("nn.initializers") == set(get_args(InitializerName))
     last = {name for title, names in ROWS[-2:] for name in re.findall(r"`(\w+)`", names)} - {"ops"}
     assert last <= set(clnet.__all__)

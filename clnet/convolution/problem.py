@@ -34,6 +34,7 @@ class Problem:
     networks: int = 1
     x_shared: bool = False
     dy_shared: bool = False  # for the gradient by w
+    half: bool = False  # the operands are float16; `dtype` is that of the sums and the result
 
     @property
     def multiply_adds(self) -> float:
@@ -62,7 +63,8 @@ class Problem:
     @property
     def constants(self) -> dict[str, int]:
         """The names by which kernels know the sizes."""
-        found = {"KERNEL_HEIGHT": self.kernel[0], "KERNEL_WIDTH": self.kernel[1]}
+        found = {"HALF": 1} if self.half else {}
+        found |= {"KERNEL_HEIGHT": self.kernel[0], "KERNEL_WIDTH": self.kernel[1]}
         for name, extents, channels in (("X", self.inputs, self.channels), ("Y", self.outputs, self.filters)):
             found |= {f"{name}_HEIGHT": extents[0], f"{name}_WIDTH": extents[1], f"{name}_CHANNELS": channels}
         named = {"STRIDE": self.strides, "DILATION": self.dilation, "SPREAD": self.spread, "START": self.starts}

@@ -170,6 +170,7 @@ def parameters(seen: Problem, grid: Grid, registers: Registers, epilogue: Epilog
     """What is fixed when the kernel is built: never the sizes, so that one program serves all shapes of a kind."""
     return define(
         **registers.parameters,
+        **seen.stored,
         MR=grid.form.rows,
         NV=grid.form.vectors,
         TRANSPOSE_A=int(seen.transpose_a),

@@ -57,6 +57,7 @@ def lower(problem: Problem, a: Hashable, b: Hashable, epilogue: Epilogue, form: 
     m, n, k = problem.m, problem.n, problem.k
     source = define(
         T=c_type(problem.dtype),
+        **problem.stored,
         TM=form.tile,
         TN=form.tile,
         TK=form.steps,

@@ -9,9 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from clnet.device import Device
+from clnet.kernels import DOUBLE
 from clnet.lowering import Epilogue
-
-DOUBLE = "#pragma OPENCL EXTENSION cl_khr_fp64 : enable\n"
 
 
 @dataclass(frozen=True)
@@ -19,7 +18,7 @@ class Problem:
     """C = op(A) op(B) for each of `batch` matrices: C (batch, m, n), all arrays row-major and contiguous.
 
     A is (m, k), or (k, m) where `transpose_a`; B is (k, n), or (n, k) where `transpose_b`. An operand that is not
-    batched is shared by all matrices.
+    batched is shared by all matrices. `dtype` is that of C and of its sums; where `half`, A and B are float16.
     """
 
     m: int
@@ -31,6 +30,12 @@ class Problem:
     a_batched: bool
     b_batched: bool
     dtype: np.dtype[Any]
+    half: bool = False
+
+    @property
+    def stored(self) -> dict[str, int]:
+        """What kernels are told of A and B in memory."""
+        return {"HALF": 1} if self.half else {}
 
 
 def swapped(problem: Problem) -> Problem:

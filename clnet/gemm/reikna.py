@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from clnet.device import Device
+from clnet.errors import ArgumentError
 from clnet.gemm.problem import Problem, c_type
 from clnet.kernels import Launch, define, read
 from clnet.lowering import WORKSPACE, Epilogue, Lowering
@@ -16,7 +17,9 @@ LARGEST = 16  # side of a work-group: of the 64 that PoCL allows, 128x784x100 ta
 
 
 def lower(device: Device, problem: Problem, a: Hashable, b: Hashable, epilogue: Epilogue) -> Lowering:
-    """MatrixMul into the workspace, then the epilogue in a launch of its own. Needs k >= 1."""
+    """MatrixMul into the workspace, then the epilogue in a launch of its own. Needs k >= 1, and operands of dtype."""
+    if problem.half:
+        raise ArgumentError(f"gemm: reikna multiplies float32 and float64, got float16 operands of {problem}")
     key = ("clnet.gemm.reikna", problem)
     source, name, sizes, names = device.cache(key, lambda: _compile(device, problem))
     slots = {"output": WORKSPACE, "matrix_a": a, "matrix_b": b}

@@ -70,7 +70,10 @@ def measure(device: Device, problem: Problem, lower: Callable[[str, Epilogue], L
         return select(device, problem)
     queue = device.activate(device.serial_queue if serial_is_faster(problem) else device.queue)
     slots: tuple[Hashable, ...] = ("a", "b", "c")
-    buffers = {slot: device.upload(np.ones(n, problem.dtype)) for slot, n in zip(slots, _counts(problem), strict=True)}
+    stored = np.float16 if problem.half else problem.dtype
+    dtypes = (stored, stored, problem.dtype)
+    arrays = [np.ones(n, dtype) for n, dtype in zip(_counts(problem), dtypes, strict=True)]
+    buffers = {slot: device.upload(array) for slot, array in zip(slots, arrays, strict=True)}
     bound = {}
     for name in forms(device, problem)[:TRIED]:
         launches = lower(name, store("c", problem)).launches
@@ -116,7 +119,7 @@ def _key(problem: Problem) -> str:
     """float32 1:784x10 N 10x30 T, a colon where matrices come one after the other"""
     a = f"{problem.m}x{problem.k}{'T' if problem.transpose_a else 'N'}{'*' * problem.a_batched}"
     b = f"{problem.k}x{problem.n}{'T' if problem.transpose_b else 'N'}{'*' * problem.b_batched}"
-    return f"{problem.dtype} {problem.batch} {a} {b}"
+    return f"{'float16 ' * problem.half}{problem.dtype} {problem.batch} {a} {b}"
 
 
 def _file(device: Device) -> str:

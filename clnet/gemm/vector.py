@@ -38,6 +38,7 @@ def lower(problem: Problem, a: Hashable, b: Hashable, epilogue: Epilogue, regist
     columns = min(most, max(1, seen.n // registers.width)) * registers.width
     source = define(
         **registers.parameters,
+        **seen.stored,
         TRANSPOSE_B=int(seen.transpose_b),
         SWAPPED=int(is_swapped),
         COLUMNS=columns,

@@ -66,7 +66,7 @@ class Heads(Layer):
         if x.ndim != 3 or x.shape[-1] != weight.shape[0]:
             raise ShapeError(f"{self.name}: input has shape {x.shape}, wants (batch, steps, {weight.shape[0]})")
         y = ops.matmul(ops.cast(x, weight.dtype), weight)
-        y = y + getattr(self, f"{name}_bias") if self.use_bias else y
+        y = y + ops.cast(getattr(self, f"{name}_bias"), y.dtype) if self.use_bias else y
         return ops.reshape(y, (*x.shape[:2], *shape)) if shape else y
 
     def seen(self, keys: Tensor, lengths: Tensor | None, mask: Tensor | None) -> Tensor | None:

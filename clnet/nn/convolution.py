@@ -73,7 +73,7 @@ class _Convolution(Layer):
     def call(self, x: Tensor, *, training: bool = False) -> Tensor:
         picture(self, x.shape, self.axes, self.weight.shape[-2] * self.groups)
         y = self.convolved(ops.cast(x, self.weight.dtype))
-        return activate(self.activation)(y if self.bias is None else y + self.bias)
+        return activate(self.activation)(y if self.bias is None else y + ops.cast(self.bias, y.dtype))
 
     def convolved(self, x: Tensor) -> Tensor:
         """The convolution alone."""

@@ -52,7 +52,7 @@ class Dense(Layer):
     def call(self, x: Tensor, *, training: bool = False) -> Tensor:
         features(self, x, self.weight.shape[0])
         y = ops.matmul(ops.cast(x, self.weight.dtype), self.weight)
-        return activate(self.activation)(y if self.bias is None else y + self.bias)
+        return activate(self.activation)(y if self.bias is None else y + ops.cast(self.bias, y.dtype))
 
     def __repr__(self) -> str:
         return f"Dense({self.units})"

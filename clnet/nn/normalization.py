@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from clnet import ops, trace
 from clnet.errors import ArgumentError, ShapeError
 from clnet.nn.layer import Layer, Shape
+from clnet.ops.elementwise import in_float32
 from clnet.tensor import Tensor
 from clnet.variable import Variable
 
@@ -98,6 +99,7 @@ class BatchNorm(Normalization):
         self.add_variable("moving_mean", shape[axis : axis + 1], "zeros", trainable=False)
         self.add_variable("moving_variance", shape[axis : axis + 1], "ones", trainable=False)
 
+    @in_float32
     def call(self, x: Tensor, *, training: bool = False) -> Tensor:
         axes = self.axes_of(x.shape, self.axis)
         shape = self.check(x.shape, axes)
@@ -133,6 +135,7 @@ class LayerNorm(Normalization):
     def setup(self, shape: Shape) -> None:
         self.add_affine(tuple(shape[axis] for axis in self.axes_of(shape, self.axis)))
 
+    @in_float32
     def call(self, x: Tensor, *, training: bool = False) -> Tensor:
         axes = self.axes_of(x.shape, self.axis)
         gamma, beta = self.affine(self.check(x.shape, axes))
@@ -162,6 +165,7 @@ class GroupNorm(Normalization):
             raise ShapeError(f"GroupNorm: input has {shape[-1]} channels, which {self.groups} groups do not divide")
         self.add_affine(shape[-1:])
 
+    @in_float32
     def call(self, x: Tensor, *, training: bool = False) -> Tensor:
         gamma, beta = self.affine(self.check(x.shape, self.axes_of(x.shape, -1))[1:])
         batch, channels = x.shape[0], x.shape[-1]
@@ -185,6 +189,7 @@ class RMSNorm(Normalization):
     def setup(self, shape: Shape) -> None:
         self.add_affine(tuple(shape[axis] for axis in self.axes_of(shape, self.axis)))
 
+    @in_float32
     def call(self, x: Tensor, *, training: bool = False) -> Tensor:
         axes = self.axes_of(x.shape, self.axis)
         gamma, _ = self.affine(self.check(x.shape, axes))

@@ -99,7 +99,7 @@ class Recurrent(Layer):
         if self.go_backwards:
             steps, here = steps[::-1], None if here is None else here[::-1]
         projected = ops.matmul(steps, self.weight)
-        projected = projected if self.bias is None else projected + self.bias
+        projected = projected if self.bias is None else projected + ops.cast(self.bias, projected.dtype)
         ys, *others = self.run(projected, self._first(x.shape[0], initial_state), here)
         y, last = ys if self.return_sequences else ys[-1], ys[-1]
         if here is not None and self.zero_output_for_mask and self.return_sequences:

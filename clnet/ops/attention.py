@@ -11,11 +11,11 @@ import numpy as np
 
 from clnet.compiled import eager
 from clnet.errors import ArgumentError, DTypeError, ShapeError
-from clnet.gemm.problem import DOUBLE, Registers, c_type
+from clnet.gemm.problem import Registers, c_type
 from clnet.graph import Node, Op, Routine, Spec, count
-from clnet.kernels import Launch, define, read
+from clnet.kernels import DOUBLE, Launch, define, read
 from clnet.lowering import WORKSPACE, Epilogue, Lowering, Target
-from clnet.ops.elementwise import common_dtype, convert
+from clnet.ops.elementwise import common_dtype, convert, in_float32
 from clnet.ops.shape import one_by_one, reshape
 from clnet.tensor import Tensor
 from clnet.trace import apply, as_node
@@ -252,6 +252,7 @@ def _heads(
 
 
 @eager
+@in_float32
 def attention(
     q: Tensor, k: Tensor, v: Tensor, *, causal: bool = False, mask: Tensor | None = None, scale: float | None = None
 ) -> Tensor:
@@ -270,6 +271,7 @@ def attention(
 
 
 @eager
+@in_float32
 def self_attention(
     x: Tensor, *, causal: bool = False, mask: Tensor | None = None, scale: float | None = None
 ) -> Tensor:

@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 from clnet.compiled import eager
-from clnet.errors import ArgumentError, DTypeError, ShapeError
+from clnet.errors import ArgumentError, ShapeError
 from clnet.graph import Node
 from clnet.ops import reduction
 from clnet.ops.convolve import Geometry, forward, spread_windows
-from clnet.ops.elementwise import common_dtype, convert
-from clnet.ops.product import matmul
+from clnet.ops.elementwise import HALF, SINGLE, convert, product_dtype
+from clnet.ops.product import product
 from clnet.ops.shape import broadcast_to, reshape, slice, transpose
 from clnet.ops.windows import Padding, Pair, Size, counts, paddings, pair, reach
 from clnet.tensor import Tensor
@@ -29,8 +29,8 @@ def convolution(
     x (batch, height, width, channels), w (kernel height, kernel width, channels / groups, outputs), y (batch, rows,
     columns, outputs); or x (batch, steps, channels), w (kernel, channels / groups, outputs). Padding is "valid" (none),
     "same" (as many windows as elements, over the stride), an integer, or (before, after) for each axis. With groups,
-    the g-th part of the outputs sees the g-th part of the channels. float32 or float64. It is a correlation: the
-    kernel is not flipped.
+    the g-th part of the outputs sees the g-th part of the channels. Floats; float16 is summed in float32. It is a
+    correlation: the kernel is not flipped.
     """
     picture, weights, axes = _pictures("convolution", x, w, groups)
     steps = pair("convolution", "strides", strides, axes=axes)
@@ -98,9 +98,7 @@ def _taken_off(padding: Padding, sides: Pair, span: int, stride: int, more: int 
 
 def _pictures(who: str, x: Tensor, w: Tensor, groups: int) -> tuple[Node, Node, int]:
     """(x, w, spatial axes) of one dtype; a sequence as a picture of height 1. Raises where they do not fit together."""
-    dtype = common_dtype((x, w), who)
-    if dtype.kind != "f":
-        raise DTypeError(f"{who}: got {dtype}, wanted float32 or float64; use ops.cast")
+    dtype = product_dtype((x, w), who)
     if x.ndim not in (3, 4) or w.ndim != x.ndim:
         wanted = "(batch, height, width, channels) with (height, width, channels, outputs), or both without height"
         raise ShapeError(f"{who}: got input {x.shape} and weights {w.shape}, wanted {wanted}")
@@ -126,19 +124,24 @@ def _like(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _convolved(x: Node, w: Node, geometry: Geometry, outputs: Pair, groups: int) -> Tensor:
-    """The convolution of each group."""
-    if groups == 1:
-        return forward(x, w, geometry, outputs)
+    """The convolution of each group, in the operands' dtype."""
+    y = forward(x, w, geometry, outputs) if groups == 1 else _grouped(x, w, geometry, outputs, groups)
+    return convert(as_node(y), x.dtype)
+
+
+def _grouped(x: Node, w: Node, geometry: Geometry, outputs: Pair, groups: int) -> Tensor:
+    """The products of each group's windows, summed in float32 at least."""
     kh, kw, inputs, filters = w.shape
     each, n = filters // groups, x.shape[0]
     taken: Any = spread_windows(x, geometry, outputs, (kh, kw))
     if inputs == 1:  # a few sums for each channel: no product has an axis to run along
         shape = (n, *outputs, kh, kw, groups, each)
         spread: Any = reshape(broadcast_to(reshape(taken, (*shape[:-1], 1)), shape), (*shape[:-2], filters))
-        y = reduction.sum(spread * reshape(w, (kh, kw, filters)), axis=(3, 4))
+        wide = convert(as_node(spread), SINGLE) if spread.dtype == HALF else spread
+        y = reduction.sum(wide * reshape(w, (kh, kw, filters)), axis=(3, 4))
     else:
         apart = reshape(taken, (n * outputs[0] * outputs[1], kh * kw, groups, inputs))
         left = reshape(transpose(apart, (2, 0, 1, 3)), (groups, -1, kh * kw * inputs))
         right = transpose(reshape(w, (kh * kw * inputs, groups, each)), (1, 0, 2))
-        y = transpose(matmul(left, right), (1, 0, 2))
+        y = transpose(product(left, right), (1, 0, 2))
     return reshape(y, (n, *outputs, filters))

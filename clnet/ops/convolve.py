@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
 
 from clnet import convolution
 from clnet.graph import Node, Op, Routine, Spec, count
 from clnet.lowering import Epilogue, Lowering, Target
-from clnet.ops.product import matmul
+from clnet.ops.elementwise import HALF, SINGLE, like
+from clnet.ops.product import narrower, product
 from clnet.ops.shape import Embed, Reshape, reshape, slice, transpose
 from clnet.ops.windows import Pair, reach, windows
 from clnet.tensor import Tensor
@@ -40,9 +44,10 @@ class Geometry:
     def problem(self, x: Tensor, outputs: Pair, kernel: Pair, filters: int) -> convolution.Problem:
         """What `clnet.convolution` is asked."""
         n, height, width, channels = x.shape[-4:]
+        is_half = x.dtype == HALF
         return convolution.Problem(
             n, (height, width), channels, outputs, filters, kernel, self.strides, self.dilation, self.spread,
-            self.starts, x.dtype,
+            self.starts, SINGLE if is_half else x.dtype, half=is_half,
         )  # fmt: skip
 
 
@@ -65,7 +70,7 @@ class Convolve(_Direct):
 
     def infer(self, *inputs: Spec) -> Spec:
         x, w = inputs
-        return Spec((*w.shape[:-4], x.shape[-4], *self.extents, w.shape[-1]), x.dtype)
+        return Spec((*w.shape[:-4], x.shape[-4], *self.extents, w.shape[-1]), _sum_dtype(x))
 
     def runs(self, node: Node) -> tuple[int, int]:
         return node.ndim - 3, node.ndim - 1
@@ -89,7 +94,8 @@ class Convolve(_Direct):
 
     def gradient(self, node: Node, dy: Tensor) -> Sequence[Tensor | None]:
         x, w = node.inputs
-        return [backward(dy, w, self.geometry, _extents(x)), by_weights(x, dy, self.geometry, _kernel(w))]
+        dx, dw = backward(dy, w, self.geometry, _extents(x)), by_weights(x, dy, self.geometry, _kernel(w))
+        return [like(dx, x), like(dw, w)]
 
 
 class ConvolveWeights(_Direct):
@@ -97,7 +103,7 @@ class ConvolveWeights(_Direct):
 
     def infer(self, *inputs: Spec) -> Spec:
         x, dy = inputs
-        return Spec((*max(x.shape[:-4], dy.shape[:-4]), *self.extents, x.shape[-1], dy.shape[-1]), x.dtype)
+        return Spec((*max(x.shape[:-4], dy.shape[:-4]), *self.extents, x.shape[-1], dy.shape[-1]), _sum_dtype(x))
 
     def runs(self, node: Node) -> tuple[int, int]:
         return node.ndim - 4, node.ndim - 1
@@ -118,19 +124,20 @@ class ConvolveWeights(_Direct):
 
     def gradient(self, node: Node, dy: Tensor) -> Sequence[Tensor | None]:
         x, y = node.inputs
-        return [backward(y, dy, self.geometry, _extents(x)), forward(x, dy, self.geometry, _extents(y))]
+        dx, ddy = backward(y, dy, self.geometry, _extents(x)), forward(x, dy, self.geometry, _extents(y))
+        return [like(dx, x), like(ddy, y)]
 
 
 def forward(x: Tensor, w: Tensor, geometry: Geometry, outputs: Pair) -> Tensor:
-    """The convolution of x with w."""
-    left, right = as_node(x), as_node(w)
+    """The convolution of x with w; of float16 it is float32, in which the sums are."""
+    left, right = narrower(x, w)
     kernel, (n, filters) = _kernel(right), (left.shape[0], right.shape[-1])
     if _is_pointwise(left, geometry, outputs, kernel):
-        return matmul(left, reshape(right, right.shape[2:]))
+        return product(left, reshape(right, right.shape[2:]))
     if convolution.suits(left.device, geometry.problem(left, outputs, kernel, filters)):
         return apply(Convolve(geometry, outputs), left, right)
-    product = matmul(_rows(left, geometry, outputs, kernel), reshape(right, (-1, filters)))
-    return reshape(product, (n, *outputs, filters))
+    flat = product(_rows(left, geometry, outputs, kernel), reshape(right, (-1, filters)))
+    return reshape(flat, (n, *outputs, filters))
 
 
 def backward(dy: Tensor, w: Tensor, geometry: Geometry, inputs: Pair) -> Tensor:
@@ -142,12 +149,12 @@ def backward(dy: Tensor, w: Tensor, geometry: Geometry, inputs: Pair) -> Tensor:
 
 def by_weights(x: Tensor, dy: Tensor, geometry: Geometry, kernel: Pair) -> Tensor:
     """The gradient of a convolution by w."""
-    left, right = as_node(x), as_node(dy)
+    left, right = narrower(x, dy)
     channels, filters = left.shape[-1], right.shape[-1]
     if convolution.suits(left.device, geometry.problem(left, _extents(right), kernel, filters)):
         return apply(ConvolveWeights(geometry, kernel), left, right)
     rows = _rows(left, geometry, _extents(right), kernel)
-    return reshape(matmul(rows, reshape(right, (-1, filters)), transpose_a=True), (*kernel, channels, filters))
+    return reshape(product(rows, reshape(right, (-1, filters)), transpose_a=True), (*kernel, channels, filters))
 
 
 def spread_windows(x: Node, geometry: Geometry, outputs: Pair, kernel: Pair) -> Tensor:
@@ -183,6 +190,10 @@ def _is_pointwise(x: Node, geometry: Geometry, outputs: Pair, kernel: Pair) -> b
     """Whether every element of y sees one of x, at the same place."""
     plain = geometry.strides == geometry.spread == (1, 1) and geometry.starts == (0, 0)
     return plain and kernel == (1, 1) and outputs == _extents(x)
+
+
+def _sum_dtype(x: Spec) -> np.dtype[Any]:
+    return SINGLE if x.dtype == HALF else x.dtype
 
 
 def _kernel(w: Node) -> Pair:

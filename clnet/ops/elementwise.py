@@ -1,23 +1,25 @@
 """Elementwise arithmetic, comparison and choice, with NumPy's broadcasting; ops of the user's own.
 
 Numbers take the dtype of the tensors beside them. Tensors of two dtypes meet in the wider one, integers beside floats
-in the float's.
+in the float's. float16 is how elements lie in memory: every op computes in float32 and rounds its result, so that a
+fused plan has the bits of ops called one by one; what adds up or takes several ops rounds once, at the end.
 """
 
 from __future__ import annotations
 
+import functools
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
 from clnet.compiled import eager
 from clnet.errors import ArgumentError, DTypeError, ShapeError
-from clnet.graph import Broadcast, Constant, Emitter, Node, Op, Pointwise, Spec, View
+from clnet.graph import Broadcast, Constant, Emitter, Inline, Node, Op, Pointwise, Spec, View
 from clnet.index import Index
-from clnet.tensor import C_TYPES, Tensor
+from clnet.tensor import C_TYPES, Tensor, check_dtype, value_type
 from clnet.trace import all_widened, apply, as_node, current
 
 Number = bool | int | float
@@ -25,6 +27,8 @@ Operand = Tensor | Number
 Unary = Callable[[Tensor], Tensor]
 Binary = Callable[[Operand, Operand], Tensor]
 P = ParamSpec("P")
+R = TypeVar("R")
+HALF, SINGLE = np.dtype(np.float16), np.dtype(np.float32)
 Rule = Callable[..., Sequence[Tensor | None]]  # (inputs..., result, its gradient) -> gradients of the inputs
 
 
@@ -92,6 +96,14 @@ def common_dtype(tensors: Sequence[Any], who: str) -> np.dtype[Any]:
     return found
 
 
+def product_dtype(tensors: Sequence[Any], who: str) -> np.dtype[Any]:
+    """The dtype in which a product takes these: as they meet, or as mixed precision wants."""
+    dtype, trace = common_dtype(tensors, who), current()
+    if dtype.kind != "f":
+        raise DTypeError(f"{who}: got {dtype}, wanted float16, float32 or float64; use ops.cast")
+    return HALF if dtype == SINGLE and trace is not None and trace.products_in_half else dtype
+
+
 def operands(who: str, *values: Any, floating: bool = False) -> list[Node]:
     """Values as nodes of one dtype and one shape. `floating`: integers become float32 first."""
     dtype = common_dtype(values, who)
@@ -122,8 +134,51 @@ def convert(node: Node, dtype: np.dtype[Any]) -> Node:
     """The node in another dtype, as C converts."""
     if node.dtype == dtype:
         return node
+    if is_cast(node) and node.dtype.kind == "f" and node.inputs[0].dtype == dtype == HALF:
+        return node.inputs[0]  # which the wider one holds exactly
     text = "{0} != 0" if dtype == np.bool_ else f"({C_TYPES[dtype]}){{0}}"
-    return apply(Elementwise("cast", text, _cast_rule, (), dtype, _fold_cast(dtype)), node)
+    op = Elementwise("cast", text, _cast_rule, (), dtype, _fold_cast(dtype))
+    return apply(Inline(op) if node.dtype == HALF else op, node)  # what half holds is not stored again in full
+
+
+def is_cast(node: Node) -> bool:
+    """Whether it is another node in a dtype of its own."""
+    return node.op.name == "cast"
+
+
+def in_float32(function: Callable[P, R]) -> Callable[P, R]:
+    """The op, of float16 tensors computed in float32, its results rounded at the end: for sums and chains of ops."""
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        floats = {
+            each.dtype for each in (*args, *kwargs.values()) if isinstance(each, Tensor) and each.dtype.kind == "f"
+        }
+        if HALF not in floats:
+            return function(*args, **kwargs)
+        wide: Any = [_recast(each, HALF, SINGLE) for each in args]
+        named: Any = {name: _recast(each, HALF, SINGLE) for name, each in kwargs.items()}
+        found: Any = function(*wide, **named)
+        if floats != {HALF}:
+            return found  # type: ignore[no-any-return]
+        if isinstance(found, tuple):
+            return tuple(_recast(each, SINGLE, HALF) for each in found)  # type: ignore[return-value]
+        return _recast(found, SINGLE, HALF)  # type: ignore[no-any-return]
+
+    return call
+
+
+def _recast(value: Any, old: np.dtype[Any], new: np.dtype[Any]) -> Any:
+    """A tensor of one dtype in the other; all else as it is."""
+    return cast(value, new) if isinstance(value, Tensor) and value.dtype == old else value
+
+
+def like(gradient: Tensor, operand: Node) -> Tensor:
+    """A gradient in its operand's dtype; but what is a cast, of a weight for instance, passes it on unrounded."""
+    source = operand
+    while isinstance(source.op, Pointwise) and source.op.inline and len(source.inputs) == 1:
+        source = source.inputs[0]
+    return gradient if is_cast(source) else convert(as_node(gradient), operand.dtype)
 
 
 def _fold_cast(dtype: np.dtype[Any]) -> Callable[[Any], Any]:
@@ -274,10 +329,8 @@ def clip(x: Tensor, low: Operand, high: Operand) -> Tensor:
 @eager
 def cast(x: Tensor, dtype: Any) -> Tensor:
     """x in another dtype: floats lose their fraction in integers, everything but 0 is True in bool."""
-    kind = np.dtype(dtype)
-    if kind not in C_TYPES:
-        raise DTypeError(f"cast: got dtype {kind}, wanted one of {', '.join(map(str, C_TYPES))}")
-    return convert(as_node(x), kind)
+    node = as_node(x)
+    return convert(node, check_dtype(dtype, node.device, "cast"))
 
 
 @dataclass(frozen=True)
@@ -328,7 +381,7 @@ def elementwise(name: str, expression: str, derivative: str | None = None) -> Ca
 
 def _own(name: str, expression: str, arguments: Sequence[str], dtype: np.dtype[Any], rule: Rule) -> Elementwise:
     """A user's expression as a C function of its own."""
-    kind = C_TYPES[dtype]
+    kind = value_type(dtype)
     parameters = ", ".join(f"const {kind} {argument}" for argument in arguments)
     unique = f"user_{name}_{zlib.crc32(expression.encode()):08x}"  # two ops of one name may meet in a plan
     definition = f"static inline {kind} {unique}({parameters}) {{ return {expression}; }}"

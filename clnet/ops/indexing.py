@@ -13,12 +13,11 @@ import numpy as np
 
 from clnet.compiled import eager
 from clnet.errors import DTypeError, ShapeError
-from clnet.gemm.problem import DOUBLE
 from clnet.graph import Emitter, Node, Op, Pointwise, Routine, Spec
 from clnet.index import Index, Var
-from clnet.kernels import Launch, define, read
+from clnet.kernels import DOUBLE, Launch, define, read
 from clnet.lowering import Epilogue, Lowering, Target
-from clnet.ops.elementwise import convert, where
+from clnet.ops.elementwise import HALF, SINGLE, convert, like, where
 from clnet.ops.shape import Reshape, Transpose, one_axis, reshape, transpose
 from clnet.tensor import C_TYPES, Tensor
 from clnet.trace import apply, as_node, widened
@@ -60,7 +59,13 @@ class Gather(Pointwise):
 
     def gradient(self, node: Node, dy: Tensor) -> Sequence[Tensor | None]:
         x, indices = node.inputs
-        return [apply(GatherBackward(x.shape), dy, indices), None]
+        return [like(apply(GatherBackward(x.shape), _single(dy), indices), x), None]
+
+
+def _single(dy: Tensor) -> Node:
+    """float16 as float32, in which rows are added."""
+    node = as_node(dy)
+    return convert(node, SINGLE) if node.dtype == HALF else node
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from clnet.errors import DTypeError, ShapeError
 from clnet.graph import Emitter, Node, Op, Pointwise, Spec
 from clnet.index import Index
 from clnet.ops import reduction
-from clnet.ops.elementwise import equal, sqrt, square, where
+from clnet.ops.elementwise import equal, in_float32, sqrt, square, where
 from clnet.ops.indexing import arange
 from clnet.ops.reduction import ArgMax, Max
 from clnet.ops.shape import Reshape, pad, reshape
@@ -70,6 +70,7 @@ class Chosen(Pointwise):
 
 
 @eager
+@in_float32
 def max_pool(x: Tensor, size: Size, *, strides: Size | None = None, padding: Padding = "valid") -> Tensor:
     """The maximum of each window; padding never is one. x (batch, height, width, channels) or (batch, steps, channels).
 
@@ -84,6 +85,7 @@ def max_pool(x: Tensor, size: Size, *, strides: Size | None = None, padding: Pad
 
 
 @eager
+@in_float32
 def average_pool(x: Tensor, size: Size, *, strides: Size | None = None, padding: Padding = "valid") -> Tensor:
     """The mean of each window's elements, of which padding is none. Arguments as in `max_pool`."""
 
@@ -96,6 +98,7 @@ def average_pool(x: Tensor, size: Size, *, strides: Size | None = None, padding:
 
 
 @eager
+@in_float32
 def l2_pool(x: Tensor, size: Size, *, strides: Size | None = None, padding: Padding = "valid") -> Tensor:
     """The root of the sum of each window's squares, as in Nielsen's chapter 6. Arguments as in `max_pool`.
 

@@ -9,11 +9,11 @@ import numpy as np
 
 from clnet import gemm
 from clnet.compiled import eager
-from clnet.errors import DTypeError, ShapeError
+from clnet.errors import ShapeError
 from clnet.graph import Broadcast, Node, Op, Routine, Spec, count
 from clnet.lowering import Epilogue, Lowering, Target
 from clnet.ops import reduction
-from clnet.ops.elementwise import common_dtype, convert
+from clnet.ops.elementwise import HALF, SINGLE, convert, like, product_dtype
 from clnet.ops.shape import Transpose, reshape
 from clnet.tensor import Tensor
 from clnet.trace import apply, as_node
@@ -21,7 +21,10 @@ from clnet.trace import apply, as_node
 
 @dataclass(frozen=True)
 class MatMul(Routine):
-    """(..., m, k) times (..., k, n), each side transposed or not; a side without batch axes serves every batch."""
+    """(..., m, k) times (..., k, n), each side transposed or not; a side without batch axes serves every batch.
+
+    Of float16 sides the result is float32, in which the sums are.
+    """
 
     transpose_a: bool = False
     transpose_b: bool = False
@@ -30,7 +33,7 @@ class MatMul(Routine):
         a, b = inputs
         m = a.shape[-1] if self.transpose_a else a.shape[-2]
         n = b.shape[-2] if self.transpose_b else b.shape[-1]
-        return Spec((*(a.shape[:-2] or b.shape[:-2]), m, n), a.dtype)
+        return Spec((*(a.shape[:-2] or b.shape[:-2]), m, n), SINGLE if a.dtype == HALF else a.dtype)
 
     def problem(self, node: Node) -> gemm.Problem:
         """What `clnet.gemm` is asked."""
@@ -46,6 +49,7 @@ class MatMul(Routine):
             a_batched=batch > 1 and count(a.shape[:-2]) == batch,
             b_batched=batch > 1 and count(b.shape[:-2]) == batch,
             dtype=node.dtype,
+            half=a.dtype == HALF,
         )
 
     def multiply_adds(self, node: Node) -> float:
@@ -81,7 +85,7 @@ class MatMul(Routine):
             if self.transpose_b
             else _product(a, dy, not self.transpose_a, False)
         )
-        return [_over_batches(da, a), _over_batches(db, b)]
+        return [like(_over_batches(da, a), a), like(_over_batches(db, b), b)]
 
 
 def _over(side: Node, batch: tuple[int, ...], is_many: bool) -> Node:
@@ -98,9 +102,15 @@ def _over_batches(gradient: Tensor, operand: Node) -> Tensor:
     return reduction.sum(gradient, axis=tuple(range(extra))) if extra else gradient
 
 
+def narrower(a: Tensor, b: Tensor) -> tuple[Node, Node]:
+    """Both operands of a product in the narrower of their dtypes: gradients of float32 meet values of float16."""
+    dtype = min(a.dtype, b.dtype, key=lambda each: each.itemsize)
+    return convert(as_node(a), dtype), convert(as_node(b), dtype)
+
+
 def _product(a: Tensor, b: Tensor, transpose_a: bool, transpose_b: bool) -> Tensor:
     """The node, with a transpose of the last two axes of an operand taken into its flag."""
-    (left, flip_a), (right, flip_b) = _untransposed(as_node(a)), _untransposed(as_node(b))
+    (left, flip_a), (right, flip_b) = (_untransposed(side) for side in narrower(a, b))
     return apply(MatMul(transpose_a != flip_a, transpose_b != flip_b), left, right)
 
 
@@ -116,12 +126,17 @@ def _untransposed(node: Node) -> tuple[Node, bool]:
 def matmul(a: Tensor, b: Tensor, *, transpose_a: bool = False, transpose_b: bool = False) -> Tensor:
     """a @ b over the last two axes, (..., m, k) by (..., k, n), each side transposed where asked.
 
-    First axes broadcast as in NumPy; a one-dimensional side is a row or a column, whose axis the result lacks.
+    First axes broadcast as in NumPy; a one-dimensional side is a row or a column, whose axis the result lacks. float16
+    is summed in float32.
     """
-    dtype = common_dtype((a, b), "matmul")
-    if dtype.kind != "f":
-        raise DTypeError(f"matmul: got {dtype}, wanted float32 or float64; use ops.cast")
+    dtype = product_dtype((a, b), "matmul")
     left, right = (convert(as_node(side), dtype) for side in (a, b))
+    return convert(as_node(product(left, right, transpose_a=transpose_a, transpose_b=transpose_b)), dtype)
+
+
+def product(left: Tensor, right: Tensor, *, transpose_a: bool = False, transpose_b: bool = False) -> Tensor:
+    """`matmul` of two sides of one dtype; of float16 sides it is float32, as the sums are."""
+    a, b = left, right
     if not left.ndim or not right.ndim:
         raise ShapeError(f"matmul: shapes {left.shape} and {right.shape}: wanted one axis or more on both sides")
     row, column = left.ndim == 1, right.ndim == 1
@@ -130,13 +145,13 @@ def matmul(a: Tensor, b: Tensor, *, transpose_a: bool = False, transpose_b: bool
     k, wanted = left.shape[-2 if transpose_a else -1], right.shape[-1 if transpose_b else -2]
     if k != wanted:
         raise ShapeError(f"matmul: shapes {a.shape} and {b.shape}: the left has {k} columns, the right {wanted} rows")
-    product = _batched(left, right, transpose_a, transpose_b)
-    shape = list(product.shape)
+    found = _batched(as_node(left), as_node(right), transpose_a, transpose_b)
+    shape = list(found.shape)
     if column:
         del shape[-1]
     if row:
         del shape[-1 if column else -2]
-    return reshape(product, shape)
+    return reshape(found, shape)
 
 
 def _batched(a: Node, b: Node, transpose_a: bool, transpose_b: bool) -> Tensor:

@@ -17,12 +17,12 @@ import numpy as np
 
 from clnet.compiled import eager
 from clnet.errors import ArgumentError, DTypeError, ShapeError
-from clnet.gemm.problem import DOUBLE, Registers, c_type
+from clnet.gemm.problem import Registers, c_type
 from clnet.graph import Node, Op, Routine, Spec, count
-from clnet.kernels import Launch, define, read
+from clnet.kernels import DOUBLE, Launch, define, read
 from clnet.lowering import WORKSPACE, Epilogue, Lowering, Target
 from clnet.ops import reduction
-from clnet.ops.elementwise import common_dtype, convert
+from clnet.ops.elementwise import common_dtype, convert, in_float32
 from clnet.ops.product import matmul
 from clnet.ops.shape import concatenate, one_by_one, reshape
 from clnet.tensor import Tensor
@@ -255,6 +255,7 @@ def _sequence(
 
 
 @eager
+@in_float32
 def simple_rnn(
     x: Tensor, weights: Tensor, h: Tensor, *, mask: Tensor | None = None, activation: Literal["tanh", "relu"] = "tanh"
 ) -> Tensor:
@@ -269,6 +270,7 @@ def simple_rnn(
 
 
 @eager
+@in_float32
 def lstm(x: Tensor, weights: Tensor, h: Tensor, c: Tensor, *, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """(h[t] for all t (steps, batch, units), the last c (batch, units)) of a long short-term memory.
 
@@ -282,6 +284,7 @@ def lstm(x: Tensor, weights: Tensor, h: Tensor, c: Tensor, *, mask: Tensor | Non
 
 
 @eager
+@in_float32
 def gru(x: Tensor, weights: Tensor, bias: Tensor, h: Tensor, *, mask: Tensor | None = None) -> Tensor:
     """h[t] for all t (steps, batch, units) of a gated recurrent unit, its reset gate after the product.
 

@@ -15,9 +15,9 @@ import numpy as np
 from clnet.compiled import eager
 from clnet.errors import ShapeError
 from clnet.graph import Broadcast, Node, Reduction, Spec, count
-from clnet.ops.elementwise import convert, equal, where
+from clnet.ops.elementwise import convert, equal, in_float32, where
 from clnet.ops.shape import one_axis, reshape
-from clnet.tensor import C_TYPES, Tensor
+from clnet.tensor import Tensor, value_type
 from clnet.trace import apply, as_node
 
 Axes = int | Sequence[int] | None
@@ -35,7 +35,7 @@ class Fold(Reduction):
         return Spec((self.parts, *shape) if self.parts > 1 else shape, inputs[0].dtype)
 
     def accumulators(self, dtype: np.dtype[Any]) -> Sequence[tuple[str, str]]:
-        return [(C_TYPES[dtype], self._first(dtype))]
+        return [(value_type(dtype), self._first(dtype))]
 
     def _first(self, dtype: np.dtype[Any]) -> str:
         return self.initial
@@ -114,7 +114,7 @@ class ArgMax(Reduction):
         return Spec(tuple(inputs[0].shape[axis] for axis in self.kept(inputs[0].shape)), np.dtype(np.int32))
 
     def accumulators(self, dtype: np.dtype[Any]) -> Sequence[tuple[str, str]]:
-        return [(C_TYPES[dtype], Max((0,))._first(dtype)), ("int", "0x7fffffff")]
+        return [(value_type(dtype), Max((0,))._first(dtype)), ("int", "0x7fffffff")]
 
     def update(self, state: Sequence[str], value: str, position: str) -> Sequence[str]:
         return self.merge(state, (value, position))
@@ -168,6 +168,7 @@ def _not_empty(who: str, x: Node, axis: Axes) -> None:
 
 
 @eager
+@in_float32
 def sum(x: Tensor, *, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """Sum over axes (default: all); bool counts as int32."""
     node = as_node(x)
@@ -175,6 +176,7 @@ def sum(x: Tensor, *, axis: Axes = None, keepdims: bool = False) -> Tensor:
 
 
 @eager
+@in_float32
 def mean(x: Tensor, *, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """Mean over axes (default: all); integers become float32 first."""
     node = as_node(x)
@@ -187,12 +189,14 @@ def mean(x: Tensor, *, axis: Axes = None, keepdims: bool = False) -> Tensor:
 
 
 @eager
+@in_float32
 def prod(x: Tensor, *, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """Product over axes (default: all)."""
     return _reduce(Prod, as_node(x), axis, keepdims, "prod")
 
 
 @eager
+@in_float32
 def max(x: Tensor, *, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """Maximum over axes (default: all); NaN if there is one."""
     _not_empty("max", as_node(x), axis)
@@ -200,6 +204,7 @@ def max(x: Tensor, *, axis: Axes = None, keepdims: bool = False) -> Tensor:
 
 
 @eager
+@in_float32
 def min(x: Tensor, *, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """Minimum over axes (default: all); NaN if there is one."""
     _not_empty("min", as_node(x), axis)
@@ -207,6 +212,7 @@ def min(x: Tensor, *, axis: Axes = None, keepdims: bool = False) -> Tensor:
 
 
 @eager
+@in_float32
 def argmax(x: Tensor, *, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """int32 index of the first maximum along an axis, or in row-major order along several (default: all)."""
     _not_empty("argmax", as_node(x), axis)

@@ -15,7 +15,7 @@ from clnet.graph import Broadcast, Emitter, Node, Op, Pointwise, Spec, View, cou
 from clnet.index import Expr, Index, Shifted, Var
 from clnet.index import reshape as reindex
 from clnet.ops.elementwise import common_dtype, convert
-from clnet.tensor import Tensor
+from clnet.tensor import Tensor, check_dtype
 from clnet.trace import all_widened, apply, as_node, current
 
 
@@ -344,7 +344,7 @@ def full(shape: int | Sequence[int], value: float, *, dtype: Any = np.float32, d
     """A tensor with one number everywhere."""
     trace = current()
     assert trace is not None
-    return trace.filled(value, _shape("full", shape), np.dtype(dtype))
+    return trace.filled(value, _shape("full", shape), check_dtype(dtype, trace.device, "full"))
 
 
 def zeros(shape: int | Sequence[int], *, dtype: Any = np.float32, device: Any = None) -> Tensor:

@@ -8,7 +8,7 @@ import numpy as np
 
 from clnet.compiled import eager
 from clnet.ops import reduction
-from clnet.ops.elementwise import exp, log, operands, stop_gradient, where
+from clnet.ops.elementwise import exp, in_float32, log, operands, stop_gradient, where
 from clnet.ops.reduction import Axes
 from clnet.ops.shape import reshape
 from clnet.tensor import Tensor
@@ -21,6 +21,7 @@ def _shifted(x: Tensor, axis: Axes, who: str) -> Any:
 
 
 @eager
+@in_float32
 def logsumexp(x: Tensor, *, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """log(sum(exp(x))) over axes (default: all), without overflow."""
     (node,) = operands("logsumexp", x, floating=True)
@@ -33,6 +34,7 @@ def logsumexp(x: Tensor, *, axis: Axes = None, keepdims: bool = False) -> Tensor
 
 
 @eager
+@in_float32
 def softmax(x: Tensor, *, axis: Axes = -1) -> Tensor:
     """exp(x) / sum(exp(x)) along an axis."""
     powers: Any = exp(_shifted(x, axis, "softmax"))
@@ -41,6 +43,7 @@ def softmax(x: Tensor, *, axis: Axes = -1) -> Tensor:
 
 
 @eager
+@in_float32
 def log_softmax(x: Tensor, *, axis: Axes = -1) -> Tensor:
     """x - log(sum(exp(x))) along an axis."""
     shifted = _shifted(x, axis, "log_softmax")

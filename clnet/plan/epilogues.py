@@ -7,7 +7,7 @@ from clnet.index import Var, unflatten
 from clnet.lowering import Epilogue
 from clnet.plan.fusion import Group
 from clnet.plan.source import Places, Source, preamble
-from clnet.tensor import C_TYPES
+from clnet.tensor import value_type
 
 
 def lower(group: Group, places: Places) -> Epilogue:
@@ -26,7 +26,7 @@ def lower(group: Group, places: Places) -> Epilogue:
     declarations, names, arguments = source.parameters()
     body = "".join(f"    {line}\n" for line in source.lines)
     head = "static inline __attribute__((always_inline)) void epilogue("  # a call would keep loops from being vectors
-    head += f"{C_TYPES[anchor.dtype]} value, size_t batch, int row, int column"
-    text = f"{preamble(source.libraries, source.double)}{head}, {', '.join(declarations)})\n{{\n{body}}}\n"
+    head += f"{value_type(anchor.dtype)} value, size_t batch, int row, int column"
+    text = f"{preamble(source.libraries, source.kinds)}{head}, {', '.join(declarations)})\n{{\n{body}}}\n"
     plain = group.outputs == [anchor]
     return Epilogue(text, ", ".join(declarations), ", ".join(names), tuple(arguments), plain)

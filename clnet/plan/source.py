@@ -7,7 +7,7 @@ structure.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from clnet.index import Index, code, flatten, is_split
 from clnet.kernels import Launch
 from clnet.lowering import Target
 from clnet.plan.fusion import Group, is_inline
-from clnet.tensor import C_TYPES
+from clnet.tensor import C_TYPES, value_type
 
 MOST = 2**31 - 1  # elements of an array
 NAME = re.compile(r"\w+\Z")
@@ -44,7 +44,7 @@ class Source:
         self.scalars: dict[tuple[str, str], tuple[str, Any]] = {}  # (C type, text) -> (name, value)
         self.sizes: dict[tuple[str, int], str] = {}  # (whose, extent) -> name
         self.libraries: list[str] = []
-        self.double = False
+        self.kinds: set[str] = set()  # of its elements
         self.lines: list[str] = []
         self.scopes: list[dict[tuple[int, Index], str]] = [{}]
         self.names = 0
@@ -64,6 +64,8 @@ class Source:
             text = node.op.emit(node, index, self)
             if NAME.match(text) and not mine:  # seen elsewhere under another index: no copy
                 return text
+            if node.dtype == np.float16:  # as if it had been stored, so that fusing changes no bit
+                text = f"(half)({text})"
         else:
             text = self.element(node, index)
         return self.statement(node, index, text)
@@ -85,7 +87,7 @@ class Source:
     def scalar(self, value: Any, dtype: np.dtype[Any]) -> str:
         """A number as an argument of the kernel; 0 and 1 as they are."""
         kind = self.c_type(dtype)
-        number = dtype.type(value)
+        number = np.float32(dtype.type(value)) if dtype == np.float16 else dtype.type(value)
         if number in (0, 1) and not np.signbit(np.float64(number)):
             return f"{int(number)}.0" + ("f" if kind == "float" else "") if dtype.kind == "f" else str(int(number))
         return self.scalars.setdefault((kind, repr(number)), (f"s{len(self.scalars)}", number))[0]
@@ -98,9 +100,9 @@ class Source:
     # What the loops ask for.
 
     def c_type(self, dtype: np.dtype[Any]) -> str:
-        """The C type of an element."""
-        self.double |= dtype == np.float64
-        return C_TYPES[dtype]
+        """The C type in which an element is computed."""
+        self.kinds.add(C_TYPES[dtype])
+        return value_type(dtype)
 
     def size(self, extent: int, whose: str = "") -> str:
         """The C name of an extent; that two arrays have one in common by chance does not make another text."""
@@ -118,7 +120,8 @@ class Source:
         if count(node.shape) > MOST:
             raise ShapeError(f"{node.op.name}: a tensor of shape {node.shape} has more than {MOST} elements")
         key = self.places.storage(node)
-        return self.buffers.setdefault(key, (f"p{len(self.buffers)}", self.c_type(node.dtype)))[0]
+        self.kinds.add(C_TYPES[node.dtype])
+        return self.buffers.setdefault(key, (f"p{len(self.buffers)}", C_TYPES[node.dtype]))[0]
 
     def store(self, nodes: Iterable[Node], full: Index, kept: Index) -> None:
         """Compute the elements that belong to this pass, then write them: a kernel may update what it reads."""
@@ -171,7 +174,7 @@ class Kernel:
     title: str
     text: str  # from the parameters to the last brace
     libraries: tuple[str, ...]
-    double: bool
+    kinds: frozenset[str]  # C types of its elements
     arguments: tuple[Hashable, ...]
     global_size: tuple[int, ...]
     local_size: tuple[int, ...]
@@ -185,7 +188,8 @@ def kernel(source: Source, target: Target, grid: tuple[int, ...], local: tuple[i
     arguments += [np.int32(value) for value in bounds.values()]
     text = f"({', '.join(declarations)})\n{{\n{_indented(source.lines)}}}\n"
     libraries = tuple(source.libraries)
-    return Kernel(title(source.group), text, libraries, source.double, tuple(arguments), grid, local, not target.gpu)
+    kinds = frozenset(source.kinds)
+    return Kernel(title(source.group), text, libraries, kinds, tuple(arguments), grid, local, not target.gpu)
 
 
 def program(wanted: Sequence[Kernel]) -> list[Launch]:
@@ -195,7 +199,8 @@ def program(wanted: Sequence[Kernel]) -> list[Launch]:
         taken = sum(known == each.title for known, _ in names)
         names.setdefault((each.title, each.text), each.title + (f"_{taken + 1}" if taken else ""))
     single = "__attribute__((reqd_work_group_size(1, 1, 1))) " if any(each.single for each in wanted) else ""
-    source = preamble([library for each in wanted for library in each.libraries], any(each.double for each in wanted))
+    kinds = frozenset().union(*(each.kinds for each in wanted))
+    source = preamble([library for each in wanted for library in each.libraries], kinds)
     source += "\n".join(f"__kernel {single}void {name}{text}" for (_, text), name in names.items())
     return [
         Launch(source, names[each.title, each.text], each.arguments, each.global_size, each.local_size)
@@ -203,9 +208,10 @@ def program(wanted: Sequence[Kernel]) -> list[Launch]:
     ]
 
 
-def preamble(libraries: Iterable[str], double: bool) -> str:
+def preamble(libraries: Iterable[str], kinds: Collection[str]) -> str:
     """Everything before the kernels: files of kernels_cl/, once for each type of element, and users' functions."""
-    text = "#pragma OPENCL EXTENSION cl_khr_fp64 : enable\n" if double else ""
+    double = "double" in kinds
+    text = kernels.DOUBLE * double + kernels.HALF * ("half" in kinds)
     for library in dict.fromkeys(libraries):
         if not library.endswith(".cl"):
             text += f"{library}\n"

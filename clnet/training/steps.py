@@ -16,11 +16,13 @@ from clnet.nn.layer import Layer, Seed, fingerprint, tree_map
 from clnet.optim import Optimizer
 from clnet.plan import Plan
 from clnet.tensor import Tensor
+from clnet.trace import products_in_half
 from clnet.training.arrays import is_array
 from clnet.training.feed import Feed, Order
 from clnet.training.meter import Meter
 from clnet.training.objective import Objective
 from clnet.training.pace import Pace
+from clnet.training.scaling import LossScale
 from clnet.variable import Variable
 
 
@@ -40,8 +42,10 @@ class Steps:
         *,
         augmentation: Callable[..., Any] | None = None,
         seed: Seed = 0,
+        scaling: LossScale | None = None,
     ) -> None:
         self.net = net
+        self.scaling = scaling  # with it, in mixed precision
         self.augmentation = augmentation
         self.seed = seed
         self.optimizer = optimizer
@@ -78,7 +82,8 @@ class Steps:
             if bad is not None:
                 self.meter.reset()
                 raise DivergenceError(
-                    f"fit: the loss was not a finite number at step {bad} (of all), in epoch {epoch + 1}; "
+                    f"fit: the loss{' or its gradient' if self.scaling else ''} was not a finite number at step {bad} "
+                    f"(of all), in epoch {epoch + 1}; "
                     "try a smaller learning rate, or clip_norm",
                     step=bad,
                     epoch=epoch + 1,
@@ -123,11 +128,16 @@ class Steps:
 
         def objective() -> tuple[Tensor, Any]:
             predictions = self._call(x, training=True)
-            return self.objective.total(predictions, y, weights) + self.net.penalty(), predictions
+            loss = self.objective.total(predictions, y, weights) + self.net.penalty()
+            return (loss if self.scaling is None else loss * self.scaling.scale), (loss, predictions)
 
-        (loss, predictions), gradients = value_and_grad(objective, wrt=variables, has_aux=True)()
-        self.optimizer.apply(gradients)
-        self.meter.watch(loss, self.optimizer.variables()["step"] + 1)
+        (_, (loss, predictions)), gradients = value_and_grad(objective, wrt=variables, has_aux=True)()
+        watched = loss
+        if self.scaling is None:
+            self.optimizer.apply(gradients)
+        else:
+            watched = ops.where(self.scaling.apply(self.optimizer, gradients, self.net.variables()), np.nan, loss)
+        self.meter.watch(watched, self.optimizer.variables()["step"] + 1)
         self._count(self.meter, loss, predictions, y, scalar=True)
 
     def _evaluation_step(self, data: Any, order: Order | None, size: int | None) -> None:
@@ -140,9 +150,10 @@ class Steps:
 
     def _call(self, x: Any, *, training: bool) -> Any:
         x = tree_map(lambda each: ops.cast(each, input_spec(each).dtype), x)
-        if isinstance(x, dict):
-            return self.net(**x, training=training)
-        return self.net(*(x if isinstance(x, tuple) else (x,)), training=training)
+        positional, named = ((), x) if isinstance(x, dict) else (x if isinstance(x, tuple) else (x,), {})
+        with products_in_half(self.scaling is not None):
+            outputs = self.net(*positional, **named, training=training)
+        return tree_map(lambda y: ops.cast(y, "float32") if y.dtype == np.float16 else y, outputs)
 
     def _count(self, meter: Meter, loss: Tensor, predictions: Any, targets: Any, *, scalar: bool = False) -> None:
         samples = tree.flatten(targets, is_array)[0][0].shape[0]
