@@ -17,6 +17,7 @@ class Facts:
     max_allocation: int
     local_memory: int
     max_work_group: int
+    max_arguments: int
     float16: bool
     float64: bool
     vector_width: int
@@ -36,6 +37,7 @@ class Facts:
             max_allocation=device.max_mem_alloc_size,
             local_memory=device.local_mem_size,
             max_work_group=device.max_work_group_size,
+            max_arguments=device.max_parameter_size,
             float16="cl_khr_fp16" in extensions,
             float64="cl_khr_fp64" in extensions,
             vector_width=max(1, device.native_vector_width_float) if is_cpu else 1,

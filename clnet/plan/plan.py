@@ -13,6 +13,7 @@ from clnet import kernels
 from clnet.device import Device
 from clnet.errors import ArgumentError
 from clnet.graph import Node
+from clnet.plan.joining import join
 from clnet.tensor import Tensor, empty
 
 
@@ -60,10 +61,14 @@ class Plan:
     ) -> None:
         self.device, self.steps, self.results, self.routines = device, tuple(steps), tuple(results), tuple(routines)
         self._queue, self._memory = queue, memory
+        launches = [step.launch for step in self.steps]
+        joined = join(launches, device.facts.max_arguments) if self.serial else None
         self._set: dict[Hashable, cl.Buffer] = {}  # what inputs and outputs are bound to now
         self._places: dict[Hashable, list[tuple[cl.Kernel, int]]] = {}  # slot -> where kernels take it
         self._nothing = device.cache("stands for no memory", lambda: cl.Buffer(device.context, 0, 16))
-        self._bound = [self._bind(step.launch) for step in self.steps]
+        self._bound = [self._bind(launch) for launch in joined or launches]
+        self._repeats = joined is not None and len(joined) == 1  # by itself, as often as its first argument says
+        self._times = 1
 
     def _bind(self, launch: Any) -> kernels.Bound:
         bound = kernels.bind(self.device, launch, self._buffer, queue=self._queue)
@@ -134,7 +139,10 @@ class Plan:
 
     def _enqueue(self, times: int) -> None:
         queue = self.device.activate(self._queue)
-        for _ in range(times):
+        if self._repeats and times != self._times:
+            self._bound[0].kernel.set_arg(0, np.int32(times))
+            self._times = times
+        for _ in range(1 if self._repeats else times):
             for bound in self._bound:
                 cl.enqueue_nd_range_kernel(queue, bound.kernel, bound.global_size, bound.local_size)
 
@@ -145,7 +153,7 @@ class Plan:
 
     @property
     def launches(self) -> int:
-        """Kernels that one run enqueues."""
+        """Kernels that one run goes through; on one core they are joined into one, and enqueued once."""
         return len(self.steps)
 
     @property
