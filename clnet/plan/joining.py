@@ -7,7 +7,7 @@ nothing. Texts that were written apart meet in one program, so the names that ea
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from math import prod
 
 import numpy as np
@@ -30,9 +30,9 @@ PLACES = """#define get_group_id(axis) group[axis]
 } while (0)
 """
 ATTRIBUTE = r"__attribute__\(\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)\)"
+MACRO = re.compile(r"^\s*#\s*define\s+(\w+)", re.MULTILINE)
 DEFINED = re.compile(
-    r"^\s*#\s*define\s+(\w+)"  # a macro,
-    r"|^typedef\b[^;]*?(\w+)\s*;"  # a type,
+    r"^(?:typedef\b[^;{]*?|\}\s*)(\w+)\s*;"  # a type,
     r"|^(?!typedef\b)[A-Za-z_][\w \t*]*?\b(\w+)(?:\(|\s*\[|\s*=)",  # a function, or a constant
     re.MULTILINE,
 )
@@ -97,12 +97,9 @@ def _joined(launches: Sequence[Launch]) -> Launch:
 
 
 def _as_functions(source: str, suffix: str) -> str:
-    """The text with functions for kernels, and all names that it defines ending so."""
+    """The text with functions for kernels, the names that it defines ending so, and its macros forgotten behind it."""
     function = r"static __attribute__((noinline)) void \1(const size_t *group, const size_t *groups, "
-    return _renamed(KERNEL.sub(function, source), lambda name: name + suffix)
-
-
-def _renamed(source: str, rename: Callable[[str], str]) -> str:
-    bare = re.sub(ATTRIBUTE, "", source)
-    names = {name for found in DEFINED.findall(bare) for name in found if name}
-    return re.sub(r"\b[A-Za-z_]\w*\b", lambda word: rename(word[0]) if word[0] in names else word[0], source)
+    found = DEFINED.findall(re.sub(ATTRIBUTE, "", source))
+    names = {name for pair in found for name in pair if name} - (macros := set(MACRO.findall(source)))
+    text = re.sub(r"\b[A-Za-z_]\w*\b", lambda word: word[0] + suffix * (word[0] in names), source)
+    return KERNEL.sub(function, text) + "".join(f"#undef {macro}\n" for macro in sorted(macros))
