@@ -97,8 +97,11 @@ class Device:
             raise ArgumentError(f"allocate: got {nbytes} bytes, wanted 1 or more")
         if nbytes > self.facts.max_allocation:
             raise self._no_room(nbytes, self.facts.max_allocation, "in one buffer")
-        with self._memory(nbytes):
+        try:  # `_memory` would take longer than all else here, and a call allocates each of its results
             buffer = cl.Buffer(self.context, cl.mem_flags.READ_WRITE, nbytes)
+        except cl.Error as error:
+            self._check_memory(error, nbytes)
+            raise
         self.allocations += 1
         self.allocated_bytes += nbytes
         return buffer
@@ -135,8 +138,12 @@ class Device:
         try:
             yield
         except cl.Error as error:
-            if error.code not in _OUT_OF_MEMORY:
-                raise
+            self._check_memory(error, wanted)
+            raise
+
+    def _check_memory(self, error: cl.Error, wanted: int) -> None:
+        """Raise what says the bytes, if too little memory is what the error means."""
+        if error.code in _OUT_OF_MEMORY:
             raise self._no_room(wanted, self.facts.memory, "in all") from error
 
     def _no_room(self, wanted: int, available: int, where: str) -> DeviceMemoryError:

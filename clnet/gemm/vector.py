@@ -34,8 +34,9 @@ def lower(problem: Problem, a: Hashable, b: Hashable, epilogue: Epilogue, regist
     seen = swapped(problem) if is_swapped else problem
     seen = replace(seen, transpose_b=seen.transpose_b or seen.n == 1)
     first, second = (b, a) if is_swapped else (a, b)
-    most = ALONG_K if seen.transpose_b else ALONG_N
-    columns = min(most, max(1, seen.n // registers.width)) * registers.width
+    most = min(ALONG_K if seen.transpose_b else ALONG_N, max(1, seen.n // registers.width)) * registers.width
+    groups = ceil(seen.n / most)
+    columns = ceil(seen.n / (groups * registers.width)) * registers.width  # even: the last group may do some again
     source = define(
         **registers.parameters,
         **seen.stored,
@@ -48,5 +49,5 @@ def lower(problem: Problem, a: Hashable, b: Hashable, epilogue: Epilogue, regist
     source = epilogue.source + source + read("gemm_registers.cl") + read("gemm_vector.cl")
     strides = np.uint64(seen.k * seen.a_batched), np.uint64(seen.k * seen.n * seen.b_batched)
     arguments = (first, second, np.int32(seen.n), np.int32(seen.k), *strides, *epilogue.arguments)
-    grid = (ceil(seen.n / columns), seen.batch, 1)
+    grid = (groups, seen.batch, 1)
     return Lowering((Launch(source, "gemm_vector", arguments, grid, (1, 1, 1)),))
