@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Sequence
 from functools import cache, cached_property
 from typing import Any, Literal, TypeVar, cast
 from weakref import WeakValueDictionary
@@ -97,7 +96,7 @@ class Device:
             raise ArgumentError(f"allocate: got {nbytes} bytes, wanted 1 or more")
         if nbytes > self.facts.max_allocation:
             raise self._no_room(nbytes, self.facts.max_allocation, "in one buffer")
-        try:  # `_memory` would take longer than all else here, and a call allocates each of its results
+        try:  # a context manager takes longer than all else here, and a call allocates each of its results
             buffer = cl.Buffer(self.context, cl.mem_flags.READ_WRITE, nbytes)
         except cl.Error as error:
             self._check_memory(error, nbytes)
@@ -111,8 +110,11 @@ class Device:
         array = np.ascontiguousarray(array)
         if buffer is None:
             buffer = self.allocate(array.nbytes)
-        with self._memory(array.nbytes):
+        try:
             cl.enqueue_copy(self.active, buffer, array, is_blocking=True)
+        except cl.Error as error:
+            self._check_memory(error, array.nbytes)
+            raise
         return buffer
 
     def download(self, buffer: cl.Buffer, array: np.ndarray[Any, Any]) -> None:
@@ -132,14 +134,6 @@ class Device:
     def _make_serial_queue(self) -> cl.CommandQueue:
         serial = [d for d in self.context.devices if _is_serial(d) and d != self.cl_device]
         return self._make_queue(serial[0]) if serial else self.queue
-
-    @contextmanager
-    def _memory(self, wanted: int) -> Iterator[None]:
-        try:
-            yield
-        except cl.Error as error:
-            self._check_memory(error, wanted)
-            raise
 
     def _check_memory(self, error: cl.Error, wanted: int) -> None:
         """Raise what says the bytes, if too little memory is what the error means."""

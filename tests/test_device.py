@@ -28,7 +28,8 @@ class Card:
     version = "OpenCL 3.0"
     driver_version = "535.1"
     available = compiler_available = True
-    max_compute_units, global_mem_size, max_mem_alloc_size, local_mem_size, max_work_group_size = 8, 100, 50, 10, 256
+    max_compute_units, global_mem_size, max_mem_alloc_size, local_mem_size = 8, 100, 50, 10
+    max_work_group_size, max_parameter_size = 256, 1024
 
     def __init__(self, name, platform="Maker's", **changes):
         self.name = name
