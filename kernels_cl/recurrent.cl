@@ -12,6 +12,15 @@
 #ifndef CELL
 #define CELL 0    // one of the four below
 #endif
+#ifndef MASKED
+#define MASKED 0  // `on` (steps, batch) says which rows take part in a step; the others keep their states
+#endif
+#ifndef BIAS
+#define BIAS 0    // of the states' part, (GATES * units)
+#endif
+#ifndef INITIAL
+#define INITIAL 0 // backward for the gradients of the first states instead of those of x
+#endif
 #define TANH 0
 #define RELU 1
 #define LSTM 2

@@ -12,15 +12,6 @@
 #ifndef NV
 #define NV GATES  // vectors of a tile's row
 #endif
-#ifndef MASKED
-#define MASKED 0  // `on` (steps, batch) says which rows take part in a step; the others keep their states
-#endif
-#ifndef BIAS
-#define BIAS 0    // of the states' part, (GATES * units)
-#endif
-#ifndef INITIAL
-#define INITIAL 0 // backward for the gradients of the first states instead of those of x
-#endif
 
 // sums (MR, NV, WIDTH) = rows a, `stride` apart, times a panel.
 WIDE static inline void multiply(T *restrict sums, __global const T *a, const int stride, __global const T *panel,

@@ -13,15 +13,6 @@
 #ifndef PIECE
 #define PIECE 256
 #endif
-#ifndef MASKED
-#define MASKED 0   // `on` (steps, batch) says which rows take part in a step; the others keep their states
-#endif
-#ifndef BIAS
-#define BIAS 0     // of the states' part, (GATES * units)
-#endif
-#ifndef INITIAL
-#define INITIAL 0  // backward for the gradients of the first states instead of those of x
-#endif
 
 // held (ROWS, PIECE) = columns k0 .. of rows a, of which there are `rows`.
 static inline void fetch(__local T *held, __global const T *a, const int stride, const int rows, const int k0) {
