@@ -43,9 +43,10 @@ def test_it_computes_what_the_launches_do(device):
     other = SOURCE.replace("SIDE_LONG 2", "SIDE_LONG 3")
     (joined,) = join([launch(4, "a"), launch(2, "a", other)], 1024)
     buffer = device.upload(np.ones(4, np.float32))
-    bound = clnet.kernels.bind(device, joined, {"a": buffer}.__getitem__)
+    queue = device.activate(device.queue)  # which `download` waits for, whatever ran before
+    bound = clnet.kernels.bind(device, joined, {"a": buffer}.__getitem__, queue=queue)
     bound.kernel.set_arg(0, np.int32(2))
-    clnet.kernels.enqueue(device.queue, bound)
+    clnet.kernels.enqueue(queue, bound)
     result = np.empty(4, np.float32)
     device.download(buffer, result)
     assert result.tolist() == [36, 36, 4, 4]
