@@ -61,8 +61,8 @@ class Ensemble(Model):
         self._blank = copy.deepcopy(net)
         self._rows: NDArray[np.int32] | None = None
         self.hyperparameters = {name: tuple(values) for name, values in (hyperparameters or {}).items()}
-        more: dict[str, Any] = {"loss_weights": loss_weights, "augmentation": augmentation, "device": device}
-        more["precision"] = precision
+        more: dict[str, Any] = {"loss_weights": loss_weights, "augmentation": augmentation}
+        more |= {"precision": precision, "device": device}
         chosen = tuple(range(counts.pop())) if seeds is None else tuple(int(seed) for seed in seeds)
         super().__init__(net, loss, optimizer, metrics, seed=chosen, **more)
         self.seeds = chosen
@@ -92,8 +92,7 @@ class Ensemble(Model):
     def network(self, number: int) -> Model:
         """That network as a model of its own, to go on with: its weights, the optimizer's state, its epoch."""
         own = {name: values[number] for name, values in self.hyperparameters.items()}
-        options: dict[str, Any] = {"loss_weights": self.loss_weights, "augmentation": self.augmentation}
-        options["precision"] = self.precision
+        options = {name: getattr(self, name) for name in ("loss_weights", "augmentation", "precision")}
         optimizer = dataclasses.replace(self.optimizer, **cast("Any", own))
         net = copy.deepcopy(self._blank)
         model = Model(net, self.loss, optimizer, self.metrics, device=self.device, seed=self.seeds[number], **options)

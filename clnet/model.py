@@ -104,8 +104,8 @@ class Model:
         something that gives batches (x, y) or (x, y, weights) every time it is iterated. They lie on the device if it
         has room for them, else they are streamed. validation_data: (x, y), (x, y, weights) or batches; or
         validation_split: the last part of x and y, in (0, 1), which is then not trained on. sample_weight: (samples,);
-        class_weight: {label: factor}, 1 where there is none; as in Keras. verbose: 0 is silent, 1 shows a bar, 2 a line
-        an epoch.
+        class_weight: {label: factor}, 1 where there is none; as in Keras. verbose: 0 is silent, 1 shows a bar on
+        a terminal, 2 a line an epoch.
 
         The order of an epoch is a function of (seed, `epoch`), so that a model that is saved and loaded goes on with
         the same bits. Ctrl-C raises KeyboardInterrupt when the device is between two steps and the callbacks know; the

@@ -98,7 +98,7 @@ WIDE static inline void pack_b(T *restrict panel, __global const S *restrict bs,
 #endif
 }
 
-// sums (MR, NR) (+)= a b over `depth` steps of k; or, if given, cs (MR, NR) of C = a b.
+// sums (MR, NV, WIDTH) (+)= a b over `depth` steps of k, vector v for the columns from COLUMN(v) on; or, if given, cs (MR, NR) of C = a b.
 WIDE static inline void multiply(T *restrict sums, __global T *restrict cs, A_FROM *restrict a,
                                  B_FROM *restrict b, const int m, const int n, const int k, const int depth,
                                  const int last, const bool resume) {

@@ -13,8 +13,8 @@ from clnet.kernels import Launch, define, read
 from clnet.lowering import Epilogue, Lowering
 
 NAME = "cpu-vector"
-# Registers of the result that a work-group computes: fewer where rows of B lie along k: 1024 x 1024 on
-# two cores in 47 us, with 2 in 52; 512 bytes of each row where those lie along n: 54 us, 256 bytes take 64.
+# Registers of the result that a work-group computes, where rows of B lie along k and where they lie along n.
+# 1024 x 1024 on two cores: along k 47 us, with 2 of them 52; along n, 512 bytes of each row, 54 us, with 256 bytes 64.
 ALONG_K, ALONG_N = 4, 8
 SLOWER = 3  # than at full rate: each element of the matrix is read for one multiply-add, 58 us for 1024 x 1024
 

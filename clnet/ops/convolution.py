@@ -12,7 +12,7 @@ from clnet.errors import ArgumentError, ShapeError
 from clnet.graph import Node
 from clnet.ops import reduction
 from clnet.ops.convolve import Geometry, forward, spread_windows
-from clnet.ops.elementwise import HALF, SINGLE, convert, product_dtype
+from clnet.ops.elementwise import convert, product_dtype, sum_dtype
 from clnet.ops.product import product
 from clnet.ops.shape import broadcast_to, reshape, slice, transpose
 from clnet.ops.windows import Padding, Pair, Size, counts, paddings, pair, reach
@@ -137,7 +137,7 @@ def _grouped(x: Node, w: Node, geometry: Geometry, outputs: Pair, groups: int) -
     if inputs == 1:  # a few sums for each channel: no product has an axis to run along
         shape = (n, *outputs, kh, kw, groups, each)
         spread: Any = reshape(broadcast_to(reshape(taken, (*shape[:-1], 1)), shape), (*shape[:-2], filters))
-        wide = convert(as_node(spread), SINGLE) if spread.dtype == HALF else spread
+        wide: Any = convert(as_node(spread), sum_dtype(spread.dtype))
         y = reduction.sum(wide * reshape(w, (kh, kw, filters)), axis=(3, 4))
     else:
         apart = reshape(taken, (n * outputs[0] * outputs[1], kh * kw, groups, inputs))

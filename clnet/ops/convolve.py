@@ -9,14 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
-
-import numpy as np
 
 from clnet import convolution
 from clnet.graph import Node, Op, Routine, Spec, count
 from clnet.lowering import Epilogue, Lowering, Target
-from clnet.ops.elementwise import HALF, SINGLE, like
+from clnet.ops.elementwise import HALF, like, sum_dtype
 from clnet.ops.product import narrower, product
 from clnet.ops.shape import Embed, Reshape, reshape, slice, transpose
 from clnet.ops.windows import Pair, reach, windows
@@ -44,10 +41,9 @@ class Geometry:
     def problem(self, x: Tensor, outputs: Pair, kernel: Pair, filters: int) -> convolution.Problem:
         """What `clnet.convolution` is asked."""
         n, height, width, channels = x.shape[-4:]
-        is_half = x.dtype == HALF
         return convolution.Problem(
             n, (height, width), channels, outputs, filters, kernel, self.strides, self.dilation, self.spread,
-            self.starts, SINGLE if is_half else x.dtype, half=is_half,
+            self.starts, sum_dtype(x.dtype), half=x.dtype == HALF,
         )  # fmt: skip
 
 
@@ -70,7 +66,7 @@ class Convolve(_Direct):
 
     def infer(self, *inputs: Spec) -> Spec:
         x, w = inputs
-        return Spec((*w.shape[:-4], x.shape[-4], *self.extents, w.shape[-1]), _sum_dtype(x))
+        return Spec((*w.shape[:-4], x.shape[-4], *self.extents, w.shape[-1]), sum_dtype(x.dtype))
 
     def runs(self, node: Node) -> tuple[int, int]:
         return node.ndim - 3, node.ndim - 1
@@ -103,7 +99,7 @@ class ConvolveWeights(_Direct):
 
     def infer(self, *inputs: Spec) -> Spec:
         x, dy = inputs
-        return Spec((*max(x.shape[:-4], dy.shape[:-4]), *self.extents, x.shape[-1], dy.shape[-1]), _sum_dtype(x))
+        return Spec((*max(x.shape[:-4], dy.shape[:-4]), *self.extents, x.shape[-1], dy.shape[-1]), sum_dtype(x.dtype))
 
     def runs(self, node: Node) -> tuple[int, int]:
         return node.ndim - 4, node.ndim - 1
@@ -190,10 +186,6 @@ def _is_pointwise(x: Node, geometry: Geometry, outputs: Pair, kernel: Pair) -> b
     """Whether every element of y sees one of x, at the same place."""
     plain = geometry.strides == geometry.spread == (1, 1) and geometry.starts == (0, 0)
     return plain and kernel == (1, 1) and outputs == _extents(x)
-
-
-def _sum_dtype(x: Spec) -> np.dtype[Any]:
-    return SINGLE if x.dtype == HALF else x.dtype
 
 
 def _kernel(w: Node) -> Pair:

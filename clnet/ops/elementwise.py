@@ -96,6 +96,11 @@ def common_dtype(tensors: Sequence[Any], who: str) -> np.dtype[Any]:
     return found
 
 
+def sum_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The dtype in which elements of this one are added up."""
+    return SINGLE if dtype == HALF else dtype
+
+
 def product_dtype(tensors: Sequence[Any], who: str) -> np.dtype[Any]:
     """The dtype in which a product takes these: as they meet, or as mixed precision wants."""
     dtype, trace = common_dtype(tensors, who), current()

@@ -17,7 +17,7 @@ from clnet.graph import Emitter, Node, Op, Pointwise, Routine, Spec
 from clnet.index import Index, Var
 from clnet.kernels import DOUBLE, Launch, define, read
 from clnet.lowering import Epilogue, Lowering, Target
-from clnet.ops.elementwise import HALF, SINGLE, convert, like, where
+from clnet.ops.elementwise import convert, like, sum_dtype, where
 from clnet.ops.shape import Reshape, Transpose, one_axis, reshape, transpose
 from clnet.tensor import C_TYPES, Tensor
 from clnet.trace import apply, as_node, widened
@@ -59,13 +59,8 @@ class Gather(Pointwise):
 
     def gradient(self, node: Node, dy: Tensor) -> Sequence[Tensor | None]:
         x, indices = node.inputs
-        return [like(apply(GatherBackward(x.shape), _single(dy), indices), x), None]
-
-
-def _single(dy: Tensor) -> Node:
-    """float16 as float32, in which rows are added."""
-    node = as_node(dy)
-    return convert(node, SINGLE) if node.dtype == HALF else node
+        rows = convert(as_node(dy), sum_dtype(dy.dtype))
+        return [like(apply(GatherBackward(x.shape), rows, indices), x), None]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from clnet.errors import ShapeError
 from clnet.graph import Broadcast, Node, Op, Routine, Spec, count
 from clnet.lowering import Epilogue, Lowering, Target
 from clnet.ops import reduction
-from clnet.ops.elementwise import HALF, SINGLE, convert, like, product_dtype
+from clnet.ops.elementwise import HALF, convert, like, product_dtype, sum_dtype
 from clnet.ops.shape import Transpose, reshape
 from clnet.tensor import Tensor
 from clnet.trace import apply, as_node
@@ -33,7 +33,7 @@ class MatMul(Routine):
         a, b = inputs
         m = a.shape[-1] if self.transpose_a else a.shape[-2]
         n = b.shape[-2] if self.transpose_b else b.shape[-1]
-        return Spec((*(a.shape[:-2] or b.shape[:-2]), m, n), SINGLE if a.dtype == HALF else a.dtype)
+        return Spec((*(a.shape[:-2] or b.shape[:-2]), m, n), sum_dtype(a.dtype))
 
     def problem(self, node: Node) -> gemm.Problem:
         """What `clnet.gemm` is asked."""

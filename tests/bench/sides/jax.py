@@ -10,6 +10,7 @@ import numpy as np
 from jax import lax
 
 Weights = dict[str, jax.Array]
+Data = tuple[jax.Array, jax.Array, jax.Array]  # samples, targets, and their order
 ACTIVATIONS = {"relu": jax.nn.relu, "sigmoid": jax.nn.sigmoid, None: lambda x: x}
 PICTURES = ("NHWC", "HWIO", "NHWC")
 
@@ -113,8 +114,8 @@ class Training:
         moments = tuple(jax.tree.map(jnp.zeros_like, weights) for _ in range(slots))
         self.state = {"weights": weights, "moments": moments, "steps": jnp.int32(0)}
         parts = nets.parts(task["net"], task["sample"])
-        self.step = jax.jit(partial(step, task, parts), donate_argnums=0, static_argnums=4)
-        self.scan = jax.jit(partial(scan, task, parts), donate_argnums=0, static_argnums=4)
+        self.step = jax.jit(partial(step, task, parts), donate_argnums=0, static_argnums=2)
+        self.scan = jax.jit(partial(scan, task, parts), donate_argnums=0, static_argnums=2)
         self.key = jax.random.key(0)
         self.permutation = jax.jit(jax.random.permutation, static_argnums=1)
 
@@ -129,14 +130,15 @@ class Training:
 
     def _epoch(self, order: jax.Array) -> float:
         steps, rest = divmod(len(order), self.task["batch"])
+        data = (self.x, self.y, order)
         state = self.state | {"offset": jnp.int32(0), "total": jnp.float32(0)}
         if self.task["side"] == "jax.scan":
-            state = self.scan(state, self.x, self.y, order, steps)
+            state = self.scan(state, data, steps)
         else:
             for _ in range(steps):
-                state = self.step(state, self.x, self.y, order, self.task["batch"])
+                state = self.step(state, data, self.task["batch"])
         if rest:
-            state = self.step(state, self.x, self.y, order, rest)
+            state = self.step(state, data, rest)
         total = float(state.pop("total"))
         del state["offset"]
         self.state = state
@@ -150,15 +152,8 @@ def loss_of(task: dict[str, Any], parts: Any, weights: Weights, x: jax.Array, y:
     return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(outputs), y[..., None], axis=-1))
 
 
-def step(
-    task: dict[str, Any],
-    parts: Any,
-    state: dict[str, Any],
-    xs: jax.Array,
-    ys: jax.Array,
-    order: jax.Array,
-    size: int,
-) -> dict[str, Any]:
+def step(task: dict[str, Any], parts: Any, state: dict[str, Any], data: Data, size: int) -> dict[str, Any]:
+    xs, ys, order = data
     indices = lax.dynamic_slice(order, (state["offset"],), (size,))
     x, y = xs[indices], ys[indices]
     loss, gradients = jax.value_and_grad(partial(loss_of, task, parts))(state["weights"], x, y)
@@ -182,17 +177,9 @@ def update(task: dict[str, Any], weights: Weights, gradients: Weights, moments: 
     return jax.tree.map(jnp.subtract, weights, change), (first, second)
 
 
-def scan(
-    task: dict[str, Any],
-    parts: Any,
-    state: dict[str, Any],
-    xs: jax.Array,
-    ys: jax.Array,
-    order: jax.Array,
-    steps: int,
-) -> dict[str, Any]:
+def scan(task: dict[str, Any], parts: Any, state: dict[str, Any], data: Data, steps: int) -> dict[str, Any]:
     def one(held: dict[str, Any], _: None) -> Any:
-        return step(task, parts, held, xs, ys, order, task["batch"]), None
+        return step(task, parts, held, data, task["batch"]), None
 
     return lax.scan(one, state, None, length=steps)[0]
 
