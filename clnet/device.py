@@ -65,6 +65,11 @@ class Device:
         return self.cache("serial_queue", self._make_serial_queue)
 
     @property
+    def joins(self) -> bool:
+        """Whether plans are made one kernel: on a CPU, where only a simulator minds what its work-groups share."""
+        return self.kind == "cpu" and "Oclgrind" not in self.platform
+
+    @property
     def active(self) -> cl.CommandQueue:
         """The queue that work goes to now."""
         return self._held.get("active") or self.queue

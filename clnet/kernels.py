@@ -53,7 +53,8 @@ def build(device: Device, source: str, *, name: str = "", queue: cl.CommandQueue
 class Launch:
     """One kernel with everything but its buffers.
 
-    Numpy scalars among `arguments` are passed as they are; anything else is a slot that `bind` asks a buffer for.
+    Numpy scalars among `arguments` are passed as they are, bytes as a buffer of the kernel's own that begins with them;
+    anything else is a slot that `bind` asks a buffer for.
     """
 
     source: str
@@ -65,12 +66,21 @@ class Launch:
 
 @dataclass(frozen=True)
 class Bound:
-    """A kernel of its own with all arguments set: arguments live in the kernel, so it is never shared."""
+    """A kernel of its own with all arguments set: arguments live in the kernel, so it is never shared.
+
+    `tables`: the buffers that were made for it, which drivers do not keep alive.
+    """
 
     kernel: cl.Kernel
     global_size: tuple[int, ...]
     local_size: tuple[int, ...] | None
     queue: cl.CommandQueue
+    tables: tuple[cl.Buffer, ...] = ()
+
+    @property
+    def nbytes(self) -> int:
+        """Of its tables."""
+        return sum(table.size for table in self.tables)
 
 
 def bind(
@@ -85,12 +95,17 @@ def bind(
     kernel = _kernel(build(device, launch.source, name=launch.name, queue=queue), launch.name)
     if kernel.num_args != len(launch.arguments):
         raise ArgumentError(f"{launch.name}: got {len(launch.arguments)} arguments, wants {kernel.num_args}")
+    tables = []
     for index, argument in enumerate(launch.arguments):
         try:
-            kernel.set_arg(index, argument if isinstance(argument, np.generic) else buffer(argument))
+            if isinstance(argument, bytes):
+                tables.append(device.upload(np.frombuffer(argument, np.uint8)))
+                kernel.set_arg(index, tables[-1])
+            else:
+                kernel.set_arg(index, argument if isinstance(argument, np.generic) else buffer(argument))
         except cl.Error as error:
             raise ArgumentError(f"{launch.name}: argument {index} cannot be {argument!r}: {error}") from error
-    return Bound(kernel, launch.global_size, launch.local_size, queue)
+    return Bound(kernel, launch.global_size, launch.local_size, queue, tuple(tables))
 
 
 def enqueue(queue: cl.CommandQueue, bound: Bound) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -17,16 +17,18 @@ from clnet.lowering import WORKSPACE, Lowering, Target
 from clnet.plan import epilogues, maps, reductions, runs
 from clnet.plan.fusion import Group, base, fuse, stored_nodes
 from clnet.plan.inlining import inline
+from clnet.plan.joining import PART
 from clnet.plan.memory import Lifetime, assign
-from clnet.plan.plan import Memory, Plan, Result, Step
+from clnet.plan.plan import Cores, Memory, Plan, Result, Step
 from clnet.plan.schedule import schedule
 from clnet.plan.source import Places, program
 from clnet.tensor import Tensor
 
-# Microseconds that a launch takes on all cores, and on the calling thread; those after which the other cores begin, as
-# they have to be woken; and what one core does in one: multiply-adds of a routine, statements of other kernels.
-# From products on both queues: 9 us alone, 12 together; 25 and 32; 35 and 34; 40 and 34; 88 and 67.
-WAKE, CALL, LATE, MULTIPLY_ADDS, STATEMENTS = 7.0, 1.3, 24.0, 59_000.0, 20_000.0
+# Microseconds until the other cores begin, as they have to be woken, and until all know that a launch is done; what a
+# core does in one: bytes of what another wrote (by the hour 1,000 to 3,000), multiply-adds of a routine, statements of
+# other kernels. Steps on one core and on two, repeated: 65 and 65 us (784-100-10, batch 10), 90 and 110 (with Adam),
+# 330 and 190 (784-128-10, batch 64), 1,780 and 1,040 (two convolutions, batch 10).
+WAKE, MEET, FETCHED, MULTIPLY_ADDS, STATEMENTS = 25.0, 0.5, 2_500.0, 59_000.0, 20_000.0
 
 
 @dataclass(frozen=True)
@@ -62,9 +64,8 @@ def build(
             return found.inplace[id(node)]
         return ("output", numbers[id(node)]) if id(node) in numbers else ("temporary", id(node))
 
-    queue = _queue(found.groups, device)
-    units = device.facts.units if queue is device.queue else 1
-    places, target = Places(storage, forced), Target(device, gpu, units, options.gemm)
+    cores = _cores(found.groups, _passed(found.groups, order, storage), device)
+    places, target = Places(storage, forced), Target(device, gpu, cores.repeated, options.gemm)
     others = [group for group in found.groups if group.anchor is None]
     launches = {group: [launch] for group, launch in zip(others, _program(others, places, target), strict=True)}
     sizes = {("temporary", id(node)): node.nbytes for group in found.groups for node in group.outputs}
@@ -74,10 +75,12 @@ def build(
             own = ("workspace", id(group))
             launches[group] = [_renamed(launch, WORKSPACE, own) for launch in lowering.launches]
             sizes[own] = lowering.workspace
-    steps = [Step(launch, group.shape, _ops(group)) for group in found.groups for launch in launches[group]]
+    steps = [
+        Step(launch, group.shape, _ops(group), _work(group)) for group in found.groups for launch in launches[group]
+    ]
     results = [Result(storage(node), node.shape, node.dtype) for node in outputs]
     routines = [group.anchor for group in found.groups if group.anchor is not None]
-    return Plan(device, queue, steps, _memory(steps, sizes, device), results, routines)
+    return Plan(device, cores, steps, _memory(steps, sizes, device), results, routines)
 
 
 def _program(groups: Sequence[Group], places: Places, target: Target) -> list[Launch]:
@@ -130,15 +133,29 @@ def _allocate(sizes: Sequence[int], device: Device) -> list[cl.Buffer]:
         ) from error
 
 
-def _queue(groups: Sequence[Group], device: Device) -> cl.CommandQueue:
-    """The queue on which a run takes less time: one core without synchronisation, or all of them."""
+def _passed(groups: Sequence[Group], order: Sequence[Node], storage: Callable[[Node], Hashable]) -> dict[Group, int]:
+    """Bytes that each group writes for others to read, in this run or the next."""
+    nodes = {id(node): node for node in order}
+    readers: dict[Hashable, set[Group]] = {}
+    for group in groups:
+        for ident in group.sources:
+            readers.setdefault(storage(nodes[ident]), set()).add(group)
+    return {
+        group: sum(node.nbytes for node in group.outputs if readers.get(storage(node), set()) - {group})
+        for group in groups
+    }
+
+
+def _cores(groups: Sequence[Group], passed: Mapping[Group, int], device: Device) -> Cores:
+    """How many take less time: one, without synchronisation, or all of them, which fetch what the others wrote."""
+    units = device.facts.units
     if device.serial_queue is device.queue:
-        return device.queue
-    work = [_work(group) for group in groups]
-    alone = sum(CALL + each for each in work)
-    others = device.facts.units - 1
-    together = sum(WAKE + min(each, (each + others * LATE) / (1 + others)) for each in work)
-    return device.serial_queue if alone < together else device.queue
+        return Cores(units, units)
+    work = {group: _work(group) for group in groups}
+    shared = {group: (each + passed[group] / FETCHED) / units for group, each in work.items()}
+    together = sum(MEET + (each if each < PART else shared[group]) for group, each in work.items())
+    alone = sum(work.values())
+    return Cores(units if WAKE + together < alone else 1, units if together < alone else 1)
 
 
 def _work(group: Group) -> float:

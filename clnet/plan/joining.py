@@ -1,7 +1,13 @@
-"""Joining: on one core the launches of a plan become one kernel, which runs the plan as often as it is told.
+"""Joining: on a CPU the launches of a plan become one kernel, which runs the plan as often as it is told.
 
-A launch on the calling thread costs 1.3 us, as much as the small products of a small network; a call in a kernel costs
-nothing. Texts that were written apart meet in one program, so the names that each defines are made its own.
+A launch on the calling thread costs 1.3 us, as much as the small products of a small network, and one on all cores 7,
+where the other cores sleep between launches and come 24 us late. A call in a kernel costs nothing. Texts that were
+written apart meet in one program, so the names that each defines are made its own.
+
+On several cores each has a work-group of the kernel. A launch is cut into parts, a few for each core, which draws its
+own in order, then those that others have left. Parts are numbered through all launches; whoever has drawn one waits,
+spinning, until all parts of the launches before are done. So cores may come late, or never: who is there does what
+there is. The same core does the same part at each repetition, and finds its data in its own cache.
 """
 
 from __future__ import annotations
@@ -16,12 +22,15 @@ from clnet.kernels import Launch
 from clnet.tensor import C_TYPES
 
 NAME = "joined"
+PART = 2.0  # microseconds of work below which no part is cut, and
+PARTS = 4  # the most of a launch for each core
 # What a kernel asks of its place in the grid, whose work-groups have one item each, is told to the function it becomes.
 PLACES = """#define get_group_id(axis) group[axis]
 #define get_global_id(axis) group[axis]
 #define get_num_groups(axis) groups[axis]
 #define get_global_size(axis) groups[axis]
-#define EACH(x, y, z, call) do { \\
+"""
+ALONE = """#define EACH(parts, x, y, z, call) do { \\
     const size_t groups[3] = {x, y, z}; \\
     size_t group[3]; \\
     for (group[2] = 0; group[2] < groups[2]; group[2]++) \\
@@ -29,6 +38,48 @@ PLACES = """#define get_group_id(axis) group[axis]
             for (group[0] = 0; group[0] < groups[0]; group[0]++) call; \\
 } while (0)
 """
+# drawn[core * LINE]: how many parts of that core have been drawn, by it or by others; drawn[WORKERS * LINE]: how many
+# parts are done, drawn[(WORKERS + 1) * LINE]: how many cores have left. All are 0 again when the last leaves. `own`:
+# parts of each core in the launches before this one.
+LINE = 32  # counters in cache lines of their own, and in those that processors fetch along
+SHARED = (
+    f"#define LINE {LINE}"
+    """
+#undef get_group_id
+static int draw(volatile __global uint *drawn, const uint before) {
+    uint part = *drawn;
+    while ((int)(before - part) > 0) {
+        const uint found = atomic_cmpxchg(drawn, part, part + 1);
+        if (found == part) return before - part;
+        part = found;
+    }
+    return 0;
+}
+#define EACH(parts, x, y, z, call) do { \\
+    const size_t groups[3] = {x, y, z}; \\
+    const int all = (x) * (y) * (z), each = ((parts) + WORKERS - 1) / WORKERS; \\
+    own += each; \\
+    for (int turn = 0; turn < WORKERS; turn++) { \\
+        const int home = (me + turn) % WORKERS; \\
+        for (int left; (left = draw(drawn + home * LINE, own)) > 0;) { \\
+            while ((int)(drawn[WORKERS * LINE] - (own - each) * WORKERS) < 0); \\
+            mem_fence(CLK_GLOBAL_MEM_FENCE); \\
+            const long part = home * each + each - left; \\
+            const int end = all * min(part + 1, (long)(parts)) / (parts); \\
+            for (int i = all * min(part, (long)(parts)) / (parts); i < end; i++) { \\
+                const size_t group[3] = {i % groups[0], i / groups[0] % groups[1], i / groups[0] / groups[1]}; \\
+                call; \\
+            } \\
+            mem_fence(CLK_GLOBAL_MEM_FENCE); \\
+            atomic_inc(drawn + WORKERS * LINE); \\
+        } \\
+    } \\
+} while (0)
+#define LEAVE() \\
+    if (atomic_inc(drawn + (WORKERS + 1) * LINE) == WORKERS - 1) \\
+        for (int i = 0; i < WORKERS + 2; i++) drawn[i * LINE] = 0
+"""
+)
 ATTRIBUTE = r"__attribute__\(\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)\)"
 MACRO = re.compile(r"^\s*#\s*define\s+(\w+)", re.MULTILINE)
 DEFINED = re.compile(
@@ -39,61 +90,71 @@ DEFINED = re.compile(
 KERNEL = re.compile(rf"__kernel\s+(?:{ATTRIBUTE}\s*)*void\s+(\w+)\(")
 
 
-def join(launches: Sequence[Launch], most: int) -> list[Launch] | None:
+def join(launches: Sequence[Launch], most: int, workers: int = 1, work: Sequence[float] = ()) -> list[Launch] | None:
     """Launches that together do what these do, in this order; the first argument of each says how often.
 
-    most: bytes of arguments that a kernel may have. None where work-groups of several items keep it from being done.
+    most: bytes of arguments that a kernel may have. workers: cores that share `work`, the microseconds that one would
+    take for each launch. None where work-groups of several items keep it from being done.
     """
     if any(prod(launch.local_size or launch.global_size) != 1 for launch in launches):
         return None
-    return [_joined(part) for part in _parts(launches, most - 4)]
+    parts = [_parts(each, workers) for each in work] or [1] * len(launches)
+    return [_joined(some, workers) for some in _runs(list(zip(launches, parts, strict=True)), most)]
 
 
-def _parts(launches: Sequence[Launch], most: int) -> Iterator[list[Launch]]:
-    """As few runs of launches as have no more bytes of arguments each."""
-    part: list[Launch] = []
-    room = most
-    for launch in launches:
-        wanted = 12 + sum(each.nbytes if isinstance(each, np.generic) else 8 for each in launch.arguments)
-        if part and wanted > room:
-            yield part
-            part, room = [], most
-        part.append(launch)
-        room -= wanted
-    if part:
-        yield part
+def _parts(work: float, workers: int) -> int:
+    """How many parts a launch of so many microseconds is cut into: one, or the same number for each core."""
+    return 1 if work < PART else workers * max(1, min(PARTS, int(work / workers / PART)))
 
 
-def _joined(launches: Sequence[Launch]) -> Launch:
+def _runs(launches: Sequence[tuple[Launch, int]], most: int) -> Iterator[list[tuple[Launch, int]]]:
+    """As few runs of launches as have no more bytes of arguments each: a number, two tables, and the buffers."""
+    run: list[tuple[Launch, int]] = []
+    buffers: set[Hashable] = set()
+    for launch, parts in launches:
+        own = {each for each in launch.arguments if not isinstance(each, np.generic)}
+        if run and 20 + 8 * len(buffers | own) > most:
+            yield run
+            run, buffers = [], set()
+        run.append((launch, parts))
+        buffers |= own
+    if run:
+        yield run
+
+
+def _joined(launches: Sequence[tuple[Launch, int]], workers: int) -> Launch:
     """One kernel for all: `times` times each of their kernels, now a function, for each of its work-groups."""
     suffixes: dict[str, str] = {}
-    declared = ["const int times"]
-    arguments: list[Hashable] = [np.int32(1)]
+    table: list[bytes] = []
     buffers: dict[Hashable, str] = {}
 
     def scalar(value: np.generic) -> str:
-        declared.append(f"const {C_TYPES[value.dtype]} s{len(declared)}")
-        arguments.append(value)
-        return f"s{len(declared) - 1}"
+        table.append(value.tobytes().ljust(8, b"\0"))
+        return f"*(__global const {C_TYPES[value.dtype]} *)(table + {len(table) - 1})"
 
-    def buffer(slot: Hashable) -> str:
-        if slot not in buffers:
-            buffers[slot] = f"b{len(declared)}"
-            declared.append(f"__global void *{buffers[slot]}")
-            arguments.append(slot)
-        return buffers[slot]
+    def argument(value: Hashable) -> str:
+        return scalar(value) if isinstance(value, np.generic) else buffers.setdefault(value, f"b{len(buffers)}")
 
     calls = []
-    for launch in launches:
+    for launch, parts in launches:
         suffix = suffixes.setdefault(launch.source, f"_{len(suffixes) + 1}")
         extents = (*launch.global_size, 1, 1)[:3]
         grid = [scalar(np.int32(extent)) if extent != 1 else "1" for extent in extents]
-        names = [scalar(each) if isinstance(each, np.generic) else buffer(each) for each in launch.arguments]
-        calls.append(f"        EACH({', '.join(grid)}, {launch.name}{suffix}(group, groups, {', '.join(names)}));\n")
+        names = map(argument, launch.arguments)
+        call = f"{launch.name}{suffix}(group, groups, {', '.join(names)})"
+        calls.append(f"        EACH({scalar(np.int32(parts))}, {', '.join(grid)}, {call});\n")
     text = "".join(_as_functions(source, suffix) for source, suffix in suffixes.items())
+    macros = f"#define WORKERS {workers}\n{SHARED if workers > 1 else ALONE}"
+    declared = ["const int times", "__global const ulong *table"]
+    declared += [f"__global void *{name}" for name in buffers.values()]
+    arguments: list[Hashable] = [np.int32(1), b"".join(table) or bytes(8), *buffers]
+    body = f"    for (int time = 0; time < times; time++) {{\n{''.join(calls)}    }}\n"
+    if workers > 1:
+        declared.append("volatile __global uint *drawn")
+        arguments.append(bytes(4 * LINE * (workers + 2)))
+        body = f"    const int me = get_group_id(0);\n    uint own = 0;\n{body}    LEAVE();\n"
     head = f"__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void {NAME}({', '.join(declared)})"
-    body = f"{{\n    for (int time = 0; time < times; time++) {{\n{''.join(calls)}    }}\n}}\n"
-    return Launch(f"{PLACES}{text}{head}\n{body}", NAME, tuple(arguments), (1,), (1,))
+    return Launch(f"{PLACES}{text}{macros}{head} {{\n{body}}}\n", NAME, tuple(arguments), (workers,), (1,))
 
 
 def _as_functions(source: str, suffix: str) -> str:

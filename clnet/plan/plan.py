@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyopencl as cl
@@ -19,11 +19,12 @@ from clnet.tensor import Tensor, empty
 
 @dataclass(frozen=True)
 class Step:
-    """One launch, the shape that it works on, and the ops that it computes."""
+    """One launch, the shape that it works on, the ops that it computes, and microseconds of one core, roughly."""
 
     launch: Any  # what kernels.bind takes
     shape: tuple[int, ...]
     ops: str
+    work: float
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,32 @@ class Memory:
     requests: int
 
 
+class Cores(NamedTuple):
+    """How many cores share a run that is called once, and those that are repeated: others have to be woken."""
+
+    once: int
+    repeated: int
+
+
+@dataclass
+class Way:
+    """The launches bound for a queue. `repeats`: they are one kernel, whose first argument says how often: `times`."""
+
+    queue: cl.CommandQueue
+    bound: Sequence[kernels.Bound]
+    repeats: bool
+    times: int = 1
+
+    def enqueue(self, times: int) -> None:
+        """All of them, so often."""
+        if self.repeats and times != self.times:
+            self.bound[0].kernel.set_arg(0, np.int32(times))
+            self.times = times
+        for _ in range(1 if self.repeats else times):
+            for bound in self.bound:
+                cl.enqueue_nd_range_kernel(self.queue, bound.kernel, bound.global_size, bound.local_size)
+
+
 class Plan:
     """A graph frozen for one set of shapes: `plan(*inputs)` runs it once, `plan.replay(n)` n times on bound inputs.
 
@@ -53,32 +80,41 @@ class Plan:
     def __init__(
         self,
         device: Device,
-        queue: cl.CommandQueue,
+        cores: Cores,
         steps: Sequence[Step],
         memory: Memory,
         results: Sequence[Result],
         routines: Sequence[Node] = (),
     ) -> None:
         self.device, self.steps, self.results, self.routines = device, tuple(steps), tuple(results), tuple(routines)
-        self._queue, self._memory = queue, memory
-        launches = [step.launch for step in self.steps]
-        joined = join(launches, device.facts.max_arguments) if self.serial else None
+        self._cores, self._memory = cores, memory
+        slots = {each for step in self.steps for each in step.launch.arguments if isinstance(each, tuple)}
+        self._open = {slot for slot in slots if slot[0] in ("input", "output")}  # what has a buffer only when it runs
         self._set: dict[Hashable, cl.Buffer] = {}  # what inputs and outputs are bound to now
         self._places: dict[Hashable, list[tuple[cl.Kernel, int]]] = {}  # slot -> where kernels take it
         self._nothing = device.cache("stands for no memory", lambda: cl.Buffer(device.context, 0, 16))
-        self._bound = [self._bind(launch) for launch in joined or launches]
-        self._repeats = joined is not None and len(joined) == 1  # by itself, as often as its first argument says
-        self._times = 1
+        self._ways: dict[int, Way] = {}  # cores -> how they run it, made when first wanted
 
-    def _bind(self, launch: Any) -> kernels.Bound:
-        bound = kernels.bind(self.device, launch, self._buffer, queue=self._queue)
+    def _way(self, cores: int) -> Way:
+        if cores not in self._ways:
+            queue = self.device.queue if cores > 1 else self.device.serial_queue
+            launches = [step.launch for step in self.steps]
+            work = [step.work for step in self.steps]
+            limit = self.device.facts.max_arguments
+            joined = join(launches, limit, cores, work) if self.device.joins else None
+            bound = [self._bind(launch, queue) for launch in joined or launches]
+            self._ways[cores] = Way(queue, bound, joined is not None and len(joined) == 1)
+        return self._ways[cores]
+
+    def _bind(self, launch: Any, queue: cl.CommandQueue) -> kernels.Bound:
+        bound = kernels.bind(self.device, launch, self._buffer, queue=queue)
         for position, slot in enumerate(launch.arguments):
-            if isinstance(slot, tuple) and slot[0] in ("input", "output"):
+            if slot in self._open:
                 self._places.setdefault(slot, []).append((bound.kernel, position))
         return bound
 
     def _buffer(self, slot: Hashable) -> cl.Buffer:
-        return self._memory.buffers.get(slot) or self._nothing
+        return self._set.get(slot) or self._memory.buffers.get(slot) or self._nothing
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Run once on tensors of the traced shapes and dtypes. Results are fresh but for inputs that are returned."""
@@ -86,7 +122,7 @@ class Plan:
             self._take(inputs)
             made: dict[Hashable, Tensor] = {}
             returned = tuple(self._result(result, inputs, made) for result in self.results)
-            self._enqueue(1)
+            self._enqueue(1, self._cores.once)
         return returned
 
     def _result(self, result: Result, inputs: Sequence[Tensor], made: dict[Hashable, Tensor]) -> Tensor:
@@ -133,33 +169,29 @@ class Plan:
             for result in self.results:
                 if isinstance(result.slot, tuple) and result.slot[0] == "output" and result.slot not in self._set:
                     self._point(result.slot, empty(result.shape, result.dtype, self.device).buffer)
-            if any(slot not in self._set for slot in self._places):
+            if any(slot not in self._set for slot in self._open):
                 raise ArgumentError("Plan.replay: has no inputs yet, wanted plan(...) or plan.bind(...) first")
-            self._enqueue(times)
+            self._enqueue(times, self._cores.repeated)
 
-    def _enqueue(self, times: int) -> None:
-        queue = self.device.activate(self._queue)
-        if self._repeats and times != self._times:
-            self._bound[0].kernel.set_arg(0, np.int32(times))
-            self._times = times
-        for _ in range(1 if self._repeats else times):
-            for bound in self._bound:
-                cl.enqueue_nd_range_kernel(queue, bound.kernel, bound.global_size, bound.local_size)
+    def _enqueue(self, times: int, cores: int) -> None:
+        way = self._way(cores)
+        self.device.activate(way.queue)
+        way.enqueue(times)
 
     @property
     def nbytes(self) -> int:
-        """What the plan asked of the device when it was built, in bytes: its intermediates and workspaces."""
-        return sum(self._memory.sizes)
+        """What the plan asked of the device when it was built, in bytes: for intermediates, workspaces and tables."""
+        return sum(self._memory.sizes) + sum(bound.nbytes for way in self._ways.values() for bound in way.bound)
 
     @property
     def launches(self) -> int:
-        """Kernels that one run goes through; on one core they are joined into one, and enqueued once."""
+        """Kernels that one run goes through; on a CPU they are joined into one, and enqueued once."""
         return len(self.steps)
 
     @property
     def serial(self) -> bool:
-        """Whether it runs on one core without synchronisation."""
-        return self._queue is self.device.serial_queue and self._queue is not self.device.queue
+        """Whether it is repeated on one core without synchronisation."""
+        return self._cores.repeated == 1
 
     def summary(self) -> str:
         """A table of the launches with the ops fused into each, and the bytes."""
