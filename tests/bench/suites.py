@@ -121,7 +121,7 @@ def timed(team: Team, work: Workload | Any, floor: Floor, options: argparse.Name
         row["ratio"] = ratios[row["best"]]
     row["facts"] = facts = team.facts(own)
     if facts:
-        least = floor.microseconds(work.operations, work.bytes, facts["launches"], serial=facts["serial"])
+        least = floor.microseconds(work.operations, work.bytes, facts["launches"])
         row |= {"floor": round(least, 2), "reached": round(least / own.microseconds, 3)}
     return row
 

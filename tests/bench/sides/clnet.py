@@ -1,5 +1,6 @@
 """clnet: `Model.fit`, compiled functions of tensors, `ops`, on data that lies on the device."""
 
+import time
 from typing import Any
 
 import nets
@@ -7,6 +8,7 @@ import numpy as np
 
 import clnet
 from clnet import losses, nn, ops, optim
+from clnet.plan import Plan
 
 RECURRENT = {"rnn": nn.SimpleRNN, "gru": nn.GRU, "lstm": nn.LSTM}
 
@@ -108,7 +110,7 @@ class Training:
         plan = clnet.compile(step, device=self.device).plan(self.x, self.y, rows)
         held = {**net.variables(), **{f"optimizer/{path}": each for path, each in updates.variables().items()}}
         kept = sum(each.numpy().nbytes for each in held.values())
-        return {"launches": plan.launches, "serial": plan.serial, "bytes": plan.nbytes + kept}
+        return facts_of(plan, repeated=True) | {"bytes": plan.nbytes + kept}
 
 
 class Inference:
@@ -129,8 +131,7 @@ class Inference:
         return 10
 
     def facts(self) -> dict[str, float]:
-        plan = self.net.plan(self.x)
-        return {"launches": plan.launches, "serial": plan.serial, "bytes": plan.nbytes}
+        return facts_of(self.net.plan(self.x), repeated=False)
 
 
 class Operation:
@@ -142,6 +143,10 @@ class Operation:
         self.function = clnet.compile(getattr(self, task["work"])(task), device=self.device)
         self.result = self.function(*inputs).numpy()
         self.plan = self.function.plan(*inputs)
+        self.times = 1
+        start = time.perf_counter()
+        self.run()
+        self.times = max(1, min(200, int(0.05 / (time.perf_counter() - start))))
 
     @staticmethod
     def matmul(task: dict[str, Any]) -> Any:
@@ -168,9 +173,15 @@ class Operation:
         return self.result
 
     def run(self) -> int:
-        self.plan.replay(10)
+        self.plan.replay(self.times)
         self.device.finish()
-        return 10
+        return self.times
 
     def facts(self) -> dict[str, float]:
-        return {"launches": self.plan.launches, "serial": self.plan.serial, "bytes": self.plan.nbytes}
+        return facts_of(self.plan, repeated=True)
+
+
+def facts_of(plan: Plan, *, repeated: bool) -> dict[str, float]:
+    """Bytes, and kernels enqueued for one run: where plans are joined one, which runs it as often as it is told."""
+    launches = plan.launches if not plan.device.joins else 0 if repeated else 1
+    return {"launches": launches, "bytes": plan.nbytes}
