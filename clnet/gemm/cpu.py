@@ -18,7 +18,6 @@ from clnet.lowering import Epilogue, Lowering
 BLOCK = 256  # steps of k, and rows of C, that a work-group packs for: a panel of 3 AVX-512 vectors is 48 KB
 SIDE_BY_SIDE = 4  # panels for which a group packs A once: one gives 69, four 90 GFLOP/s at 2048 cubed, A transposed
 ROWS, VECTORS = 10, 8  # the largest tile's sides: more rows than that, and their addresses leave the registers
-LATE = 60_000  # cycles after the first core that the others begin: they have to be woken for each launch
 NAME = re.compile(r"cpu-(\d+)x(\d+)(-packed)?(-swapped)?")
 
 
@@ -120,10 +119,7 @@ def cost(form: Form, problem: Problem, registers: Registers, units: int) -> floa
         work += across * k * ceil(seen.m / width) * 5
     group = work / (down * across) + 100
     alone = group * down * across * seen.batch
-    if units == 1:
-        return alone
-    together = (alone + (units - 1) * LATE) / units + group  # who comes last finds less to do, the smaller the groups
-    return max(group, min(alone, together))
+    return max(group, min(alone, alone / units + group))  # who comes last finds less to do, the smaller the groups
 
 
 def cover(form: Form, seen: Problem, registers: Registers, units: int) -> Grid:
@@ -137,7 +133,7 @@ def cover(form: Form, seen: Problem, registers: Registers, units: int) -> Grid:
         other = ceil(columns / panels) * seen.batch
 
         def waste(groups: int) -> float:
-            """Time, where B is packed once for each of `groups`: units that wait, one that wakes late, packing."""
+            """Time, where B is packed once for each of `groups`: units that wait, one that begins late, packing."""
             per_group = ceil(rows / groups)
             total = ceil(rows / per_group) * other
             late = 0.5 if units > 1 else 0
