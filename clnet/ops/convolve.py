@@ -133,7 +133,7 @@ def forward(x: Tensor, w: Tensor, geometry: Geometry, outputs: Pair) -> Tensor:
         return product(left, reshape(right, right.shape[2:]))
     if convolution.suits(left.device, geometry.problem(left, outputs, kernel, filters)):
         return apply(Convolve(geometry, outputs), left, right)
-    if geometry.strides == (1, 1) and filters < left.shape[-1]:
+    if geometry.strides == (1, 1) and 2 * filters <= left.shape[-1]:
         return _product_first(left, right, geometry, outputs)
     flat = product(_rows(left, geometry, outputs, kernel), reshape(right, (-1, filters)))
     return reshape(flat, (n, *outputs, filters))

@@ -28,7 +28,7 @@ def ratios(rows: Sequence[Row], path: str) -> None:
     axes.set_xlabel("time of the best peer (in brackets) over clnet's")
     axes.legend(loc="lower right", fontsize=7)
     figure.tight_layout()
-    figure.savefig(path, dpi=120)
+    figure.savefig(path, dpi=120, bbox_inches="tight")
 
 
 def growth(rows: Sequence[Row], path: str) -> None:
@@ -48,4 +48,4 @@ def growth(rows: Sequence[Row], path: str) -> None:
     axes.grid(visible=True, linewidth=0.3)
     axes.legend()
     figure.tight_layout()
-    figure.savefig(path, dpi=120)
+    figure.savefig(path, dpi=120, bbox_inches="tight")
