@@ -4,10 +4,7 @@ A launch on the calling thread costs 1.3 us, as much as the small products of a 
 where the other cores sleep between launches and come 24 us late. A call in a kernel costs nothing. Texts that were
 written apart meet in one program, so the names that each defines are made its own.
 
-On several cores each has a work-group of the kernel. A launch is cut into parts, a few for each core, which draws its
-own in order, then those that others have left. Parts are numbered through all launches; whoever has drawn one waits,
-spinning, until all parts of the launches before are done. So cores may come late, or never: who is there does what
-there is. The same core does the same part at each repetition, and finds its data in its own cache.
+On several cores each has a work-group of the kernel, and they share the parts of each launch: joining.cl.
 """
 
 from __future__ import annotations
@@ -18,7 +15,7 @@ from math import prod
 
 import numpy as np
 
-from clnet.kernels import Launch
+from clnet.kernels import Launch, define, read
 from clnet.tensor import C_TYPES
 
 NAME = "joined"
@@ -32,56 +29,7 @@ PLACES = """#define get_group_id(axis) group[axis]
 #define get_num_groups(axis) groups[axis]
 #define get_global_size(axis) groups[axis]
 """
-ALONE = """#define EACH(parts, x, y, z, call) do { \\
-    const size_t groups[3] = {x, y, z}; \\
-    size_t group[3]; \\
-    for (group[2] = 0; group[2] < groups[2]; group[2]++) \\
-        for (group[1] = 0; group[1] < groups[1]; group[1]++) \\
-            for (group[0] = 0; group[0] < groups[0]; group[0]++) call; \\
-} while (0)
-"""
-# drawn[core * LINE]: how many parts of that core have been drawn, by it or by others; drawn[WORKERS * LINE]: how many
-# parts are done, drawn[(WORKERS + 1) * LINE]: how many cores have left. All are 0 again when the last leaves. `own`:
-# parts of each core in the launches before this one.
-LINE = 32  # counters in cache lines of their own, and in those that processors fetch along
-SHARED = (
-    f"#define LINE {LINE}"
-    """
-#undef get_group_id
-static int draw(volatile __global uint *drawn, const uint before) {
-    uint part = *drawn;
-    while ((int)(before - part) > 0) {
-        const uint found = atomic_cmpxchg(drawn, part, part + 1);
-        if (found == part) return before - part;
-        part = found;
-    }
-    return 0;
-}
-#define EACH(parts, x, y, z, call) do { \\
-    const size_t groups[3] = {x, y, z}; \\
-    const int all = (x) * (y) * (z), each = ((parts) + WORKERS - 1) / WORKERS; \\
-    own += each; \\
-    for (int turn = 0; turn < WORKERS; turn++) { \\
-        const int home = (me + turn) % WORKERS; \\
-        for (int left; (left = draw(drawn + home * LINE, own)) > 0;) { \\
-            while ((int)(drawn[WORKERS * LINE] - (own - each) * WORKERS) < 0); \\
-            mem_fence(CLK_GLOBAL_MEM_FENCE); \\
-            const long part = home * each + each - left; \\
-            const int end = all * min(part + 1, (long)(parts)) / (parts); \\
-            for (int i = all * min(part, (long)(parts)) / (parts); i < end; i++) { \\
-                const size_t group[3] = {i % groups[0], i / groups[0] % groups[1], i / groups[0] / groups[1]}; \\
-                call; \\
-            } \\
-            mem_fence(CLK_GLOBAL_MEM_FENCE); \\
-            atomic_inc(drawn + WORKERS * LINE); \\
-        } \\
-    } \\
-} while (0)
-#define LEAVE() \\
-    if (atomic_inc(drawn + (WORKERS + 1) * LINE) == WORKERS - 1) \\
-        for (int i = 0; i < WORKERS + 2; i++) drawn[i * LINE] = 0
-"""
-)
+LINE = 32  # elements between counters: cache lines of their own, and those that processors fetch along
 ATTRIBUTE = r"__attribute__\(\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)\)"
 MACRO = re.compile(r"^\s*#\s*define\s+(\w+)", re.MULTILINE)
 DEFINED = re.compile(
@@ -146,7 +94,7 @@ def _joined(launches: Sequence[tuple[Launch, int]], workers: int) -> Launch:
         call = f"{launch.name}{suffix}(group, groups, {', '.join(names)})"
         calls.append(f"        EACH({scalar(np.int32(parts))}, {', '.join(grid)}, {call});\n")
     text = "".join(_as_functions(source, suffix) for source, suffix in suffixes.items())
-    macros = f"#define WORKERS {workers}\n{SHARED if workers > 1 else ALONE}"
+    macros = define(WORKERS=workers, LINE=LINE) + read("joining.cl")
     declared = ["const int times", "__global const ulong *table"]
     declared += [f"__global void *{name}" for name in buffers.values()]
     arguments: list[Hashable] = [np.int32(1), b"".join(table) or bytes(8), *buffers]
