@@ -134,7 +134,11 @@ def _allocate(sizes: Sequence[int], device: Device) -> list[cl.Buffer]:
 
 
 def _passed(groups: Sequence[Group], order: Sequence[Node], storage: Callable[[Node], Hashable]) -> dict[Group, int]:
-    """Bytes that each group writes for others to read, in this run or the next."""
+    """Bytes that each group writes for others to read, in this run or the next, perhaps on another core.
+
+    Not those of routines with a batch (products of many matrices, convolutions): cores share them by its elements, so
+    each finds its own again.
+    """
     nodes = {id(node): node for node in order}
     readers: dict[Hashable, set[Group]] = {}
     for group in groups:
@@ -142,6 +146,8 @@ def _passed(groups: Sequence[Group], order: Sequence[Node], storage: Callable[[N
             readers.setdefault(storage(nodes[ident]), set()).add(group)
     return {
         group: sum(node.nbytes for node in group.outputs if readers.get(storage(node), set()) - {group})
+        if group.anchor is None or len(group.shape) == 2
+        else 0
         for group in groups
     }
 
