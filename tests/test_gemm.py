@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Hashable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,17 @@ def test_a_side_that_is_a_vector(device, layout):
     for long, k in [(1, 2 * w), (w, 2 * w + 1), (8 * w, 5 * w - 1), (9 * w + 3, 100), (20 * w + 1, 3 * w), (3, 70)]:
         for size in [(1, long, k), (long, 1, k)]:
             check(product(device, problem(*size, layout)), problem(*size, layout))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=["NN", "NT", "TN", "TT"])
+def test_a_side_that_is_a_vector_of_registers_of_two(device, layout, monkeypatch):
+    """float64 in registers of NEON or SSE: a quarter of the lanes is none, a loop had no end."""
+    if not device.facts.float64:
+        pytest.skip("no float64 on this device")
+    monkeypatch.setattr(device, "facts", replace(device.facts, vector_width=4))
+    for long, k in [(1, 4), (2, 5), (12, 40), (37, 21)]:
+        for size in [(1, long, k), (long, 1, k)]:
+            check(product(device, problem(*size, layout, "float64")), problem(*size, layout, "float64"))
 
 
 def test_the_layout_of_a_vector_s_matrix_changes_no_bit(device):
