@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import platform
+import re
 import subprocess
 import sys
 from collections.abc import Hashable
@@ -140,6 +142,17 @@ def test_a_side_that_is_a_vector_of_registers_of_two(device, layout, monkeypatch
     for long, k in [(1, 4), (2, 5), (12, 40), (37, 21)]:
         for size in [(1, long, k), (long, 1, k)]:
             check(product(device, problem(*size, layout, "float64")), problem(*size, layout, "float64"))
+
+
+def test_tiles_fit_the_registers(device, monkeypatch):
+    """x86 has 16 below AVX-512, other CPUs have 32."""
+    monkeypatch.setattr(device, "facts", replace(device.facts, vector_width=4))
+    for machine, count in (("x86_64", 16), ("AMD64", 16), ("aarch64", 32)):
+        monkeypatch.setattr(platform, "machine", lambda machine=machine: machine)
+        assert Registers.of(device, problem(1, 1, 1)).count == count
+        for form in gemm.forms(device, problem(100, 100, 100)):
+            rows, vectors = map(int, re.findall(r"\d+", form)) if form.startswith("cpu-") else (1, 1)
+            assert (rows + 1) * vectors < count
 
 
 def test_the_layout_of_a_vector_s_matrix_changes_no_bit(device):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -70,7 +71,8 @@ class Registers:
     @classmethod
     def of(cls, device: Device, like: Typed) -> Registers:
         size = max(16, 4 * device.facts.vector_width)  # bytes; a simulator claims vectors of one float
-        return cls(16 if size == 32 else 32, size // like.dtype.itemsize, like.dtype.itemsize)
+        x86 = platform.machine().lower() in ("x86_64", "amd64")
+        return cls(16 if x86 and size < 64 else 32, size // like.dtype.itemsize, like.dtype.itemsize)
 
     @property
     def parameters(self) -> dict[str, int | str]:
