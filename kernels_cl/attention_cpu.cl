@@ -79,7 +79,7 @@ WIDE static inline void multiply_keys(__global T *scores, const int width, __glo
                     KEY_TILE, FEATURES, false);
 }
 
-// Scores of the keys that a query sees become exp(score - largest), those of others 0; gives 1 / their sum, or 0.
+// Scores of the keys that a query sees become exp(score - largest), those of others 0; gives 1 / their sum, or 0 where that is 0.
 WIDE static inline T powers(__global T *scores, const int seen, const int padded, __global const uchar *on) {
     for (int j = seen; j < padded; j++) scores[j] = -INFINITY;
     if (MASKED)
@@ -96,14 +96,14 @@ WIDE static inline T powers(__global T *scores, const int seen, const int padded
         for (int lane = 0; lane < WIDTH; lane++) {
             const T x = scores[j + lane];
             const T e = exponential(x - top);
-            lanes[lane] = x > -INFINITY ? e : 0;
+            lanes[lane] = x == -INFINITY ? 0 : e;  // NaN stays
         }
         sums += LOAD(lanes);
         STORE_GLOBAL(scores + j, LOAD(lanes));
     }
     STORE(lanes, sums);
     for (int lane = 0; lane < WIDTH; lane++) sum += lanes[lane];
-    return sum > 0 ? 1 / sum : 0;
+    return sum == 0 ? 0 : 1 / sum;
 }
 
 // How many keys a query sees, at most.

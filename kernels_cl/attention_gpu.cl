@@ -25,6 +25,13 @@
 #define MASKED 0     // `on` says which keys are seen
 #endif
 
+// The largest score before the first: not -INFINITY, from which a score of -INFINITY would be at a distance of NaN.
+#if DOUBLE
+#define LOWEST (-DBL_MAX)
+#else
+#define LOWEST (-FLT_MAX)
+#endif
+
 // held (TILE, FEATURES) = rows first .. of an array, 0 beyond its end.
 static inline void fetch(__local T *held, __global const T *rows, const int stride, const int first, const int count) {
     for (int i = get_local_id(0); i < TILE * FEATURES; i += GROUP) {
@@ -32,6 +39,9 @@ static inline void fetch(__local T *held, __global const T *rows, const int stri
         held[i] = row < count ? rows[(size_t)row * stride + i % FEATURES] : 0;
     }
 }
+
+// x / sum, or 0 for a query that sees nothing; NaN stays.
+static inline T share(const T x, const T sum) { return sum == 0 ? 0 : x / sum; }
 
 static inline T dot_product(const T *x, __local const T *y) {
     T sum = 0;
@@ -58,7 +68,7 @@ __kernel __attribute__((reqd_work_group_size(GROUP, 1, 1))) void forward(
     ks += k_start + b * keys * k_stride + h;
     vs += v_start + b * keys * v_stride + h;
     on += b * on_batch;
-    T q[FEATURES], o[FEATURES], top = -INFINITY, sum = 0;
+    T q[FEATURES], o[FEATURES], top = LOWEST, sum = 0;
     for (int d = 0; d < FEATURES; d++) {
         q[d] = query < queries ? qs[(size_t)query * q_stride + d] * scale : 0;
         o[d] = 0;
@@ -83,7 +93,7 @@ __kernel __attribute__((reqd_work_group_size(GROUP, 1, 1))) void forward(
         }
     }
     if (query >= queries) return;
-    for (int d = 0; d < FEATURES; d++) out[(b * queries + query) * stride + h + d] = sum > 0 ? o[d] / sum : 0;
+    for (int d = 0; d < FEATURES; d++) out[(b * queries + query) * stride + h + d] = share(o[d], sum);
 }
 
 // dq of each query; space (2, batch * heads, queries): the logarithm of its sum of powers, its mean of d score.
@@ -99,7 +109,7 @@ __kernel __attribute__((reqd_work_group_size(GROUP, 1, 1))) void backward_querie
     ks += k_start + b * keys * k_stride + h;
     vs += v_start + b * keys * v_stride + h;
     on += b * on_batch;
-    T q[FEATURES], dy[FEATURES], dq[FEATURES], top = -INFINITY, sum = 0, mean = 0;
+    T q[FEATURES], dy[FEATURES], dq[FEATURES], top = LOWEST, sum = 0, mean = 0;
     for (int d = 0; d < FEATURES; d++) {
         q[d] = query < queries ? qs[q_start + place + d] * scale : 0;
         dy[d] = query < queries ? dys[(b * queries + query) * stride + h + d] : 0;
@@ -131,12 +141,12 @@ __kernel __attribute__((reqd_work_group_size(GROUP, 1, 1))) void backward_querie
             }
         }
         if (turn == 0) {
-            mean = sum > 0 ? mean / sum : 0;
+            mean = share(mean, sum);
             if (query < queries) {
-                space[head * queries + query] = sum > 0 ? top + logarithm(sum) : 0;
+                space[head * queries + query] = sum == 0 ? 0 : top + logarithm(sum);
                 space[((size_t)batch * heads + head) * queries + query] = mean;
             }
-            sum = sum > 0 ? 1 / sum : 0;
+            sum = share(1, sum);
         }
     }
     if (query >= queries) return;

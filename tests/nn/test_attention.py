@@ -34,6 +34,66 @@ def test_what_a_step_sees(device):
     np.testing.assert_allclose(got[0, :4], ragged(x[:1, :4]).numpy()[0], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("form", ["auto", "gpu"])
+@pytest.mark.parametrize("causal", [False, True])
+def test_a_nan_is_seen(causal, form, device):
+    """NaN in a row of q, k, v or dy is NaN in all that it reaches; a query that sees nothing gets 0 all the same."""
+    i, j, blind = 9, 2, 3
+    random = np.random.default_rng(0)
+    mask = random.random((2, 40, 70)) < 0.7
+    mask[:, blind], mask[:, :i:4, j] = False, True
+    seen = mask[0] & (np.tri(40, 70, 30, dtype=bool) if causal else True)
+    beside = seen[seen[:, j]].any(axis=0)  # keys that are seen together with key j
+    none, own = np.zeros(70, bool), np.arange(40) == i
+    reached = [  # (y, dq, dk, dv)
+        (own, own, seen[i], seen[i]),
+        (seen[:, j], seen[:, j], beside, beside),
+        (seen[:, j], seen[:, j], beside, none),
+        (none[:40], own, seen[i], seen[i]),
+    ]
+
+    def attend(q, k, v, mask):
+        return ops.attention(q, k, v, causal=causal, mask=mask)
+
+    loss = clnet.value_and_grad(lambda q, k, v, dy, mask: ops.sum(attend(q, k, v, mask) * dy), wrt=(0, 1, 2))
+    forward, backward = (clnet.compile(each, device=device, form=form) for each in (attend, loss))
+
+    def results(arrays):
+        q, k, v, dy, on = (clnet.tensor(each, device=device) for each in (*arrays, mask))
+        return [forward(q, k, v, on).numpy(), *(each.numpy() for each in backward(q, k, v, dy, on)[1])]
+
+    arrays = [random.standard_normal((2, rows, 2, 5)).astype(np.float32) for rows in (40, 70, 70, 40)]
+    clean = results(arrays)
+    for which, row in enumerate((i, j, j, i)):
+        spoiled = [each.copy() for each in arrays]
+        spoiled[which][0, row, 1] = np.nan
+        found = results(spoiled)
+        for rows, got, was in zip(reached[which], found, clean, strict=True):
+            assert np.isnan(got[0, rows, 1]).all()
+            np.testing.assert_array_equal(got[0, :, 0], was[0, :, 0])  # the other head
+            np.testing.assert_array_equal(got[1], was[1])
+        if which < 2:
+            np.testing.assert_array_equal(found[0][0, ~reached[which][0]], clean[0][0, ~reached[which][0]])
+            assert not found[0][0, blind].any()
+    for got in results([each * np.nan for each in arrays]):
+        assert np.isnan(np.delete(got, blind, axis=1)).all()
+
+
+@pytest.mark.parametrize("form", ["auto", "gpu"])
+def test_scores_of_minus_infinity(form, device):
+    """Such keys have no weight, wherever they come, and queries that see no others get 0."""
+    random = np.random.default_rng(0)
+    q, k, v = (random.uniform(1, 2, (1, rows, 1, 5)).astype(np.float32) for rows in (3, 40, 40))
+    k[:, [0, 5, 39]] = -3e38
+    attend = clnet.compile(ops.attention, device=device, form=form)
+    y = attend(*(clnet.tensor(each, device=device) for each in (q, k, v))).numpy()
+    others = np.delete(np.arange(40), [0, 5, 39])
+    wanted = attend(*(clnet.tensor(each, device=device) for each in (q, k[:, others], v[:, others]))).numpy()
+    np.testing.assert_allclose(y, wanted, rtol=1e-5)
+    k[:] = -3e38
+    assert not attend(*(clnet.tensor(each, device=device) for each in (q, k, v))).numpy().any()
+
+
 def test_cross_attention_looks_at_the_context(device):
     x, context = values(device, 2, 3, 8), values(device, 2, 5, 6, seed=1)
     layer = nn.CrossAttention(2, key_dim=3)
