@@ -2,7 +2,7 @@
 //
 // The largest score and the sum of powers are kept up to date from key to key (Milakov and Gimelshein, arXiv:1805.02867),
 // so there is never a matrix of scores. Backward computes them again: once a query, for its sum, its mean gradient and
-// then dq; once a key, for dk and dv.
+// then dq; once a key, for dk and dv. Where `CAUSAL`, tiles that none of a group sees are left out.
 //
 // Arrays are rows of FEATURES numbers: row i of head h in batch b begins at start + (b * rows + i) * stride + h * FEATURES.
 // Needs math.cl.
@@ -49,10 +49,14 @@ static inline T dot_product(const T *x, __local const T *y) {
     return sum;
 }
 
+// How many keys a query and those before it see, at most.
+static inline int sight(const int query, const int queries, const int keys) {
+    return CAUSAL ? min(keys, query + 1 + keys - queries) : keys;
+}
+
 static inline bool sees(const int query, const int key, const int queries, const int keys, __global const uchar *on,
                         const int on_row) {
-    if (query >= queries || key >= keys) return false;
-    if (CAUSAL && key > query + keys - queries) return false;
+    if (query >= queries || key >= sight(query, queries, keys)) return false;
     return MASKED ? on[(size_t)query * on_row + key] : true;
 }
 
@@ -62,7 +66,8 @@ __kernel __attribute__((reqd_work_group_size(GROUP, 1, 1))) void forward(
     const int q_stride, const int k_start, const int k_stride, const int v_start, const int v_stride,
     const int on_batch, const int on_row, const T scale) {
     __local T k[TILE * FEATURES], v[TILE * FEATURES];
-    const int blocks = (queries + GROUP - 1) / GROUP, query = get_group_id(0) % blocks * GROUP + get_local_id(0);
+    const int blocks = (queries + GROUP - 1) / GROUP, block = get_group_id(0) % blocks * GROUP;
+    const int query = block + get_local_id(0), seen = sight(block + GROUP - 1, queries, keys);  // by the group's last
     const size_t head = get_group_id(0) / blocks, b = head / heads, h = head % heads * FEATURES, stride = heads * FEATURES;
     qs += q_start + b * queries * q_stride + h;
     ks += k_start + b * keys * k_stride + h;
@@ -73,7 +78,7 @@ __kernel __attribute__((reqd_work_group_size(GROUP, 1, 1))) void forward(
         q[d] = query < queries ? qs[(size_t)query * q_stride + d] * scale : 0;
         o[d] = 0;
     }
-    for (int first = 0; first < keys; first += TILE) {
+    for (int first = 0; first < seen; first += TILE) {
         barrier(CLK_LOCAL_MEM_FENCE);
         fetch(k, ks, k_stride, first, keys);
         fetch(v, vs, v_stride, first, keys);
@@ -103,7 +108,8 @@ __kernel __attribute__((reqd_work_group_size(GROUP, 1, 1))) void backward_querie
     const int queries, const int keys, const int q_start, const int q_stride, const int k_start, const int k_stride,
     const int v_start, const int v_stride, const int on_batch, const int on_row, const T scale, const int dq_start) {
     __local T k[TILE * FEATURES], v[TILE * FEATURES];
-    const int blocks = (queries + GROUP - 1) / GROUP, query = get_group_id(0) % blocks * GROUP + get_local_id(0);
+    const int blocks = (queries + GROUP - 1) / GROUP, block = get_group_id(0) % blocks * GROUP;
+    const int query = block + get_local_id(0), seen = sight(block + GROUP - 1, queries, keys);  // by the group's last
     const size_t head = get_group_id(0) / blocks, b = head / heads, h = head % heads * FEATURES, stride = heads * FEATURES;
     const size_t place = b * queries * q_stride + (size_t)query * q_stride + h;
     ks += k_start + b * keys * k_stride + h;
@@ -116,7 +122,7 @@ __kernel __attribute__((reqd_work_group_size(GROUP, 1, 1))) void backward_querie
         dq[d] = 0;
     }
     for (int turn = 0; turn < 2; turn++) {
-        for (int first = 0; first < keys; first += TILE) {
+        for (int first = 0; first < seen; first += TILE) {
             barrier(CLK_LOCAL_MEM_FENCE);
             fetch(k, ks, k_stride, first, keys);
             fetch(v, vs, v_stride, first, keys);
@@ -161,7 +167,8 @@ __kernel __attribute__((reqd_work_group_size(GROUP, 1, 1))) void backward_keys(
     const int v_start, const int v_stride, const int on_batch, const int on_row, const T scale, const int dk_start,
     const int dv_start) {
     __local T q[TILE * FEATURES], dy[TILE * FEATURES];
-    const int blocks = (keys + GROUP - 1) / GROUP, key = get_group_id(0) % blocks * GROUP + get_local_id(0);
+    const int blocks = (keys + GROUP - 1) / GROUP, block = get_group_id(0) % blocks * GROUP;
+    const int key = block + get_local_id(0), blind = CAUSAL ? max(0, block + queries - keys) : 0;  // to all of the group
     const size_t head = get_group_id(0) / blocks, b = head / heads, h = head % heads * FEATURES, stride = heads * FEATURES;
     const size_t k_place = (b * keys + key) * k_stride + h, v_place = (b * keys + key) * v_stride + h;
     qs += q_start + b * queries * q_stride + h;
@@ -172,7 +179,7 @@ __kernel __attribute__((reqd_work_group_size(GROUP, 1, 1))) void backward_keys(
         v[d] = key < keys ? vs[v_start + v_place + d] : 0;
         dk[d] = dv[d] = 0;
     }
-    for (int first = 0; first < queries; first += TILE) {
+    for (int first = blind / TILE * TILE; first < queries; first += TILE) {
         barrier(CLK_LOCAL_MEM_FENCE);
         fetch(q, qs, q_stride, first, queries);
         fetch(dy, dys + b * queries * stride + h, stride, first, queries);
