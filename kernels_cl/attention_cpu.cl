@@ -1,4 +1,5 @@
-// Attention on a CPU: a work-item takes whole heads in turn, and BLOCK of their queries at a time.
+// Attention on a CPU: a work-item takes heads in turn (forward parts of them, where they are fewer than
+// work-items), BLOCK queries at a time.
 //
 // The scores of a block with all keys lie in the work-item's part of the workspace, which stays in the cache; they become
 // powers there, and those weights of the values. There is never a matrix of all scores. Backward computes the block's

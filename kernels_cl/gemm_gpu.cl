@@ -1,7 +1,7 @@
 // C = op(A) op(B) on a GPU: a work-group computes a tile of C, TM x TN, from tiles of A and B in local memory.
 //
 // k runs in steps of TK. Work-items fetch the next step's elements into registers while they multiply this one's, and
-// each keeps RM x RN sums: in blocks of 4 x 4, a tile's quarter apart, so that neighbours read neighbouring banks.
+// each keeps RM x RN sums: one block of 4 x 4, or four, half a tile apart, so that neighbours read neighbouring banks.
 // Elements beyond A and B are fetched as zeros. Every element of C is one chain of multiply-adds, k ascending.
 //
 // The text before this file defines epilogue(value, batch, row, column, EPILOGUE_PARAMETERS), which stores.
