@@ -1,6 +1,6 @@
 """CIFAR-10 with a small residual network, ten epochs.
 
-python examples/cifar10.py [--epochs 10] [--batch-size 128] [--quick] [--device cpu]
+python examples/cifar10.py [--epochs 10] [--batch-size 64] [--quick] [--device cpu]
 
 Flips and shifts in training, batch normalization, one cycle of the learning rate with Nesterov's momentum (Page 2018).
 Prints the seconds of each epoch. CLNET_DATA may name the folder that has cifar10/; see `clnet.data.cifar10`.
@@ -22,18 +22,24 @@ def convolution(filters: int) -> nn.Layer:
     )
 
 
+def residual(filters: int) -> nn.Layer:
+    return nn.Residual(nn.Sequential(convolution(filters), convolution(filters)))
+
+
 def network() -> nn.Layer:
     return nn.Sequential(
         nn.RandomFlip(),
         nn.RandomTranslation(4),
         convolution(32),
         nn.MaxPool2D(),
-        convolution(48),
-        nn.Residual(nn.Sequential(convolution(48), convolution(48))),
+        convolution(64),
+        residual(64),
         nn.MaxPool2D(),
-        convolution(96),
-        nn.Residual(nn.Sequential(convolution(96), convolution(96))),
-        nn.GlobalAvgPool2D(),
+        convolution(128),
+        residual(128),
+        nn.MaxPool2D(),
+        convolution(256),
+        nn.GlobalMaxPool2D(),
         nn.Dense(10),
     )
 
@@ -41,7 +47,7 @@ def network() -> nn.Layer:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--quick", action="store_true", help="one epoch on 2,000 pictures")
     parser.add_argument("--device", help="cpu, gpu, or part of a name, as `clnet devices` shows them")
     options = parser.parse_args()
@@ -51,7 +57,7 @@ def main() -> None:
     if options.quick:
         x, y, test, options.epochs = x[:2000], y[:2000], (test[0][:1000], test[1][:1000]), 1
     steps = options.epochs * -(-len(x) // options.batch_size)
-    optimizer = optim.SGD(schedules.OneCycle(0.1, steps), momentum=0.9, nesterov=True, l2=5e-4)
+    optimizer = optim.SGD(schedules.OneCycle(0.05, steps), momentum=0.9, nesterov=True, l2=5e-4)
     model = clnet.Model(network(), "softmax_cross_entropy", optimizer, ["accuracy"], device=options.device)
     start = time.perf_counter()
     model.fit(x, y, epochs=options.epochs, batch_size=options.batch_size, validation_data=test)
