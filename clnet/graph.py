@@ -94,10 +94,12 @@ class Emitter(Protocol):
 class Pointwise(Op):
     """result[index] is a C expression; `inline` says that computing it again is as cheap as loading it.
 
-    `reads_once`: though its shape is another, it reads no element of its input twice.
+    `cheap`: that it is, where its inputs are at hand. `reads_once`: though its shape is another, it reads no element of
+    its input twice.
     """
 
     inline = False
+    cheap: bool = False
     reads_once: ClassVar[bool] = False
 
     def emit(self, node: Node, index: Index, emitter: Emitter) -> str:

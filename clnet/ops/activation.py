@@ -14,8 +14,8 @@ from clnet.trace import apply
 LIBRARIES = ("math.cl", "activation.cl")
 
 
-def _activation(title: str, call: str, rule: Rule) -> Elementwise:
-    return Elementwise(title, call, rule, LIBRARIES)
+def _activation(title: str, call: str, rule: Rule, *, cheap: bool = False) -> Elementwise:
+    return Elementwise(title, call, rule, LIBRARIES, cheap=cheap)
 
 
 def _apply(op: Elementwise, x: Tensor, *parameters: float) -> Tensor:
@@ -23,9 +23,9 @@ def _apply(op: Elementwise, x: Tensor, *parameters: float) -> Tensor:
 
 
 # The derivative of relu reads y, which is in memory anyway; a comparison of its own would store a mask beside it.
-_relu = _activation("relu", "relu({0})", lambda x, y, dy: [apply(_relu_backward, dy, y)])
+_relu = _activation("relu", "relu({0})", lambda x, y, dy: [apply(_relu_backward, dy, y)], cheap=True)
 _relu_backward: Elementwise = _activation(
-    "relu_backward", "relu_backward({0}, {1})", lambda dy, y, dx, ddx: [apply(_relu_backward, ddx, y), None]
+    "relu_backward", "relu_backward({0}, {1})", lambda dy, y, dx, ddx: [apply(_relu_backward, ddx, y), None], cheap=True
 )
 _leaky_relu = _activation(
     "leaky_relu", "leaky_relu({0}, {1})", lambda x, slope, y, dy: [apply(_leaky_relu_backward, dy, y, slope), None]

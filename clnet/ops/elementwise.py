@@ -47,6 +47,7 @@ class Elementwise(Pointwise):
     result: np.dtype[Any] | None = None
     fold: Callable[..., Any] | None = field(default=None, compare=False)
     unit: float | None = None  # x op unit is x
+    cheap: bool = False
 
     @property
     def name(self) -> str:
@@ -244,10 +245,12 @@ greater_equal = _comparison("greater_equal", "{0} >= {1}")
 logical_and = _comparison("logical_and", "({0} != 0) & ({1} != 0)")
 logical_or = _comparison("logical_or", "({0} != 0) | ({1} != 0)")
 
-add = _binary("add", "{0} + {1}", lambda a, b, y, dy: [dy, dy], libraries=(), fold=np.add, unit=0)
-subtract = _binary("subtract", "{0} - {1}", lambda a, b, y, dy: [dy, -dy], libraries=(), fold=np.subtract, unit=0)
+add = _binary("add", "{0} + {1}", lambda a, b, y, dy: [dy, dy], libraries=(), fold=np.add, unit=0, cheap=True)
+subtract = _binary(
+    "subtract", "{0} - {1}", lambda a, b, y, dy: [dy, -dy], libraries=(), fold=np.subtract, unit=0, cheap=True
+)
 multiply = _binary(
-    "multiply", "{0} * {1}", lambda a, b, y, dy: [dy * b, dy * a], libraries=(), fold=np.multiply, unit=1
+    "multiply", "{0} * {1}", lambda a, b, y, dy: [dy * b, dy * a], libraries=(), fold=np.multiply, unit=1, cheap=True
 )
 divide = _binary(
     "divide",
@@ -262,7 +265,9 @@ maximum = _binary("maximum", "larger({0}, {1})", lambda a, b, y, dy: _shared(a, 
 minimum = _binary("minimum", "smaller({0}, {1})", lambda a, b, y, dy: _shared(a, b, y, dy))
 _power = _binary("pow", "pow({0}, {1})", lambda a, b, y, dy: _power_rule(a, b, y, dy), floating=True, libraries=())
 
-negative = _unary("negative", "-{0}", lambda x, y, dy: [-dy], floating=False, libraries=(), fold=np.negative)
+negative = _unary(
+    "negative", "-{0}", lambda x, y, dy: [-dy], floating=False, libraries=(), fold=np.negative, cheap=True
+)
 exp = _unary("exp", "exponential({0})", lambda x, y, dy: [dy * y])
 log = _unary("log", "logarithm({0})", lambda x, y, dy: [dy / x])
 log1p = _unary("log1p", "logarithm_of_one_plus({0})", lambda x, y, dy: [dy / (x + 1)])
@@ -275,7 +280,7 @@ cos: Unary = _unary("cos", "cos({0})", lambda x, y, dy: [-dy * sin(x)], librarie
 abs = _unary("abs", "magnitude({0})", lambda x, y, dy: [dy * sign(x)])
 floor = _unary("floor", "round_down({0})", None)
 sign: Unary = _unary("sign", "({0} > 0) - ({0} < 0)", None, floating=False, libraries=())
-square = _unary("square", "{0} * {0}", lambda x, y, dy: [dy * 2 * x], floating=False, libraries=())
+square = _unary("square", "{0} * {0}", lambda x, y, dy: [dy * 2 * x], floating=False, libraries=(), cheap=True)
 isnan = _unary("isnan", "{0} != {0}", None, floating=False, libraries=(), result=BOOL)
 logical_not = _unary("logical_not", "{0} == 0", None, floating=False, libraries=(), result=BOOL)
 
@@ -310,7 +315,7 @@ def _where_rule(c: Node, a: Node, b: Node, y: Node, dy: Tensor) -> list[Tensor |
     return [None, where(c, dy, 0.0), where(c, 0.0, dy)]
 
 
-_where = Elementwise("where", "{0} ? {1} : {2}", _where_rule, ())
+_where = Elementwise("where", "{0} ? {1} : {2}", _where_rule, (), cheap=True)
 
 
 @eager

@@ -45,6 +45,7 @@ class Chosen(Pointwise):
     """
 
     size: Pair
+    inline = True
 
     def infer(self, *inputs: Spec) -> Spec:
         n, rows, columns, channels = inputs[0].shape

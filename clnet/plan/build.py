@@ -50,8 +50,8 @@ def build(
     order = topological(stored)
     forced = stored_nodes(order, stored)
     inline(order, forced)
-    found = schedule(fuse(order, forced), order, assignments, forced)
     fresh = dict.fromkeys(id(base(node)) for node in outputs if not isinstance(base(node).op, Input | Held))
+    found = schedule(fuse(order, forced), order, assignments, forced, fresh)
     numbers = {ident: number for number, ident in enumerate(fresh)}
 
     def storage(node: Node) -> Hashable:
@@ -61,7 +61,8 @@ def build(
         if isinstance(node.op, Input):
             return ("input", node.op.position)
         if id(node) in found.inplace:
-            return found.inplace[id(node)]
+            old = found.inplace[id(node)]
+            return storage(old) if isinstance(old, Node) else old
         return ("output", numbers[id(node)]) if id(node) in numbers else ("temporary", id(node))
 
     cores = _cores(found.groups, _passed(found.groups, order, storage), device)

@@ -263,7 +263,7 @@ def _place(node: Node, groups: list[Group], home: dict[int, Group], demands: Dem
 
 def _is_beside(group: Group, sources: Sequence[Node]) -> bool:
     """Whether a group should take in a node that reads `sources`: the same memory, or so little that it is a launch."""
-    return count(group.shape) <= LITTLE or any(id(source) in group.sources for source in sources)
+    return count(group.shape) <= LITTLE or any(id(source) in group.sources for source in sources if source.shape)
 
 
 def _candidates(sources: Sequence[Node], groups: list[Group], home: dict[int, Group]) -> list[Group]:

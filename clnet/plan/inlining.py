@@ -1,19 +1,30 @@
-"""Inlining: an element that one reduction alone reads is computed there, from what its own inputs hold.
+"""Inlining: elements that are computed where they are used, from what their own inputs hold.
 
-Else the product of a gradient and an activation would be stored by the epilogue that knows the gradient, and read back
-by the sum: a step of three products of 65,536 rows of 32 and two batch normalizations took 31.5 ms, so it takes 22.2.
+One that a reduction alone reads: else the product of a gradient and an activation would be stored by the epilogue that
+knows the gradient, and read back by the sum: a step of three products of 65,536 rows of 32 and two batch normalizations
+took 31.5 ms, so it takes 22.2. And what is cheap and made of an array that stays in memory anyway: else a normalization
+would leave four arrays to the backward pass instead of the one that it normalized.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from clnet.graph import Inline, Node, Pointwise, Reduction, count
 from clnet.plan.fusion import Group
 
+FEW = 8  # an array has more than an eighth of the elements that are made of it; statistics of rows or columns have less
+
 
 def inline(order: Sequence[Node], forced: set[int]) -> None:
-    """Change the pointwise ops of a finished trace that only a reduction reads, and those that only these read."""
+    """Change the pointwise ops of a finished trace that are not worth their memory."""
+    _compute_again(order, forced)
+    _compute_inside(order, forced)
+
+
+def _compute_inside(order: Sequence[Node], forced: set[int]) -> None:
+    """Inline what only a reduction reads, and what only these read."""
     users: dict[int, list[Node]] = {}
     for node in order:
         for source in node.inputs:
@@ -34,3 +45,27 @@ def inline(order: Sequence[Node], forced: set[int]) -> None:
 
 def _reads_once(node: Node) -> bool:
     return isinstance(node.op, Pointwise) and node.op.reads_once
+
+
+def _compute_again(order: Sequence[Node], forced: set[int]) -> None:
+    """Inline what is cheap and made of one array alone that is in memory anyway: forced, or read by a reduction."""
+    users = Counter(source for node in order for source in set(map(id, node.inputs)))
+    made_of: dict[int, list[Node]] = {}  # of an element of each node: the arrays of its size that it is computed from
+    cheap: list[tuple[Node, Pointwise]] = []
+    stored = set(forced)
+    for node in order:
+        found = dict.fromkeys(array for source in node.inputs for array in made_of[id(source)])
+        arrays = [array for array in found if count(array.shape) * FEW > count(node.shape)]
+        made_of[id(node)] = [node]
+        if isinstance(node.op, Reduction):
+            stored.update(map(id, found))
+        elif not isinstance(node.op, Pointwise) or id(node) in forced:
+            continue
+        elif node.op.inline:
+            made_of[id(node)] = arrays
+        elif node.op.cheap and len(arrays) == 1 and users[id(arrays[0])] > 1:
+            made_of[id(node)] = arrays
+            cheap.append((node, node.op))
+    for node, op in cheap:
+        if id(made_of[id(node)][0]) in stored:
+            node.op = Inline(op)

@@ -69,7 +69,7 @@ class Pass:
     outputs: tuple[Node, ...]
 
 
-def _passes(group: Group) -> list[Pass]:
+def walks(group: Group) -> list[Pass]:
     """The walks that a group takes, by how many results each node waits for."""
     depth: dict[int, int] = {}
 
@@ -160,7 +160,7 @@ def _rows(source: Source, target: Target) -> Kernel:
 
     def row() -> None:
         source.lines += _range(source, "col", cols, rows)
-        for walk in _passes(group):
+        for walk in walks(group):
             _walk_in_group(source, walk, full) if target.gpu else _walk_on_core(source, walk, full, lanes)
             for tally in walk.tallies:
                 _know(source, tally, kept, "[0]" if lanes > 1 and not target.gpu else "")
@@ -170,7 +170,7 @@ def _rows(source: Source, target: Target) -> Kernel:
             _store_results(source, kept)
 
     if target.gpu:
-        for walk in _passes(group):
+        for walk in walks(group):
             for tally in walk.tallies:
                 source.lines += [
                     f"__local {k} shared_{n}[{GROUP}];" for k, n in zip(tally.kinds, tally.names, strict=True)
@@ -262,7 +262,7 @@ def _columns(source: Source, target: Target) -> Kernel:
 
     def block(condition: str) -> None:
         source.lines += _range(source, "down", depth, rows)
-        for walk in _passes(group):
+        for walk in walks(group):
             for tally in walk.tallies:
                 source.lines += tally.declare(lanes)
             join = partial(_join, source, walk, full, "down", lane)
