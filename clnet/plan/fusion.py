@@ -262,7 +262,10 @@ def _place(node: Node, groups: list[Group], home: dict[int, Group], demands: Dem
 
 
 def _is_beside(group: Group, sources: Sequence[Node]) -> bool:
-    """Whether a group should take in a node that reads `sources`: the same memory, or so little that it is a launch."""
+    """Whether a group should take in a node that reads `sources`: the same memory, or so little that it is a launch.
+
+    A number that both read is not: maps that have one in common may still sink into the products that await them.
+    """
     return count(group.shape) <= LITTLE or any(id(source) in group.sources for source in sources if source.shape)
 
 
