@@ -33,6 +33,11 @@ class Part(Expr):
     divisor: int
     extent: int
 
+    @property
+    def leads(self) -> bool:
+        """Whether it is the first of those axes, so that nothing is left to take away."""
+        return self.divisor * self.extent == self.whole.extent
+
 
 @dataclass(frozen=True, slots=True)
 class Flat(Expr):
@@ -149,23 +154,28 @@ def is_split(expr: Expr) -> bool:
     return isinstance(expr, Part) or (isinstance(expr, Var) and "/" in expr.name)
 
 
-def code(expr: Expr, size: Callable[[int], str]) -> str:
-    """The expression in OpenCL C; `size` names the extents, so that one kernel can serve many shapes."""
+def code(expr: Expr, size: Callable[[int], str], part: Callable[[Part], str] | None = None) -> str:
+    """The expression in OpenCL C; `size` names the extents, so that one kernel can serve many shapes, and `part` what
+    takes a division."""
     if isinstance(expr, Var):
         return expr.name
     if isinstance(expr, Shifted):
-        inner = code(expr.inner, size)
+        inner = code(expr.inner, size, part)
         scaled = inner if expr.step == 1 else f"{size(expr.step)} * {inner}"
         return f"({size(expr.start)} + {scaled})" if expr.start else f"({scaled})"
     if isinstance(expr, Sum):
-        terms = [(code(expr.left, size), expr.a), (code(expr.right, size), expr.b)]
+        terms = [(code(expr.left, size, part), expr.a), (code(expr.right, size, part), expr.b)]
         return f"({' + '.join(text if factor == 1 else f'{size(factor)} * {text}' for text, factor in terms)})"
     if isinstance(expr, Part):
-        quotient = expr.whole.name if expr.divisor == 1 else f"{expr.whole.name} / {size(expr.divisor)}"
-        leading = expr.divisor * expr.extent == expr.whole.extent
-        return f"({quotient})" if leading else f"({quotient} % {size(expr.extent)})"
+        return part(expr) if part else divided(expr, expr.whole.name, size)
     assert isinstance(expr, Flat)
-    text = code(expr.parts[0], size)
-    for part, extent in zip(expr.parts[1:], expr.extents[1:], strict=True):
-        text = f"({text} * {size(extent)} + {code(part, size)})"
+    text = code(expr.parts[0], size, part)
+    for each, extent in zip(expr.parts[1:], expr.extents[1:], strict=True):
+        text = f"({text} * {size(extent)} + {code(each, size, part)})"
     return text
+
+
+def divided(part: Part, whole: str, size: Callable[[int], str]) -> str:
+    """The part of a whole in OpenCL C."""
+    quotient = whole if part.divisor == 1 else f"{whole} / {size(part.divisor)}"
+    return f"({quotient})" if part.leads else f"({quotient} % {size(part.extent)})"

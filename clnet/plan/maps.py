@@ -6,7 +6,7 @@ from clnet.graph import count
 from clnet.index import Var, unflatten
 from clnet.lowering import Target
 from clnet.plan.fusion import Group
-from clnet.plan.source import Kernel, Places, Source, bounds, kernel, loop
+from clnet.plan.source import Kernel, Places, Source, bounds, kernel
 
 GRAIN = 16  # floats to a cache line: what two cores write should not meet in one
 GROUP = 256  # work-items to a work-group of a GPU
@@ -37,6 +37,6 @@ def _text(group: Group, places: Places, axis: int) -> Source:
     row, col = Var("row", count(above)), Var("col", count(below))
     index = (*unflatten(row, above), *unflatten(col, below))
     source = Source(group, places)
-    source.lines = [*bounds(0, "col"), *bounds(1, "row"), loop("row")]
-    source.block(lambda: source.store(group.outputs, index, ()), loop("col"))
+    source.lines = [*bounds(0, "col"), *bounds(1, "row")]
+    source.walk("row", lambda: source.walk("col", lambda: source.store(group.outputs, index, ())))
     return source

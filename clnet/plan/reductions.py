@@ -15,7 +15,7 @@ from clnet.graph import Node, Pointwise, Reduction, count
 from clnet.index import Index, Var, unflatten
 from clnet.lowering import Target
 from clnet.plan.fusion import Group
-from clnet.plan.source import Kernel, Places, Source, bounds, kernel, loop
+from clnet.plan.source import Kernel, Places, Source, bounds, kernel
 
 LANES = (
     16  # partial sums side by side on a core, a register of AVX-512; one would wait for the adder: 0.87 against 0.29 ns
@@ -179,7 +179,7 @@ def _rows(source: Source, target: Target) -> Kernel:
         source.block(row)
         return kernel(source, target, (rows * GROUP,), (GROUP,))
     source.lines += bounds(0, "row")
-    source.block(row, loop("row"))
+    source.walk("row", row)
     items, block = target.blocks(rows)
     return kernel(source, target, (items,), (1,), row_block=block, rows=rows)
 
@@ -189,7 +189,7 @@ def _walk_on_core(source: Source, walk: Pass, full: Index, lanes: int) -> None:
     for tally in walk.tallies:
         source.lines += tally.declare(lanes)
     if lanes == 1:
-        source.block(partial(_join, source, walk, full, "col", ""), loop("col"))
+        source.walk("col", partial(_join, source, walk, full, "col", ""))
         return
 
     def lane() -> None:
@@ -266,21 +266,24 @@ def _columns(source: Source, target: Target) -> Kernel:
             for tally in walk.tallies:
                 source.lines += tally.declare(lanes)
             join = partial(_join, source, walk, full, "down", lane)
-            if lanes > 1:
-                source.lines.append(IN_ORDER)
-            source.block(partial(across, condition, join), loop("down"))
+            source.walk("down", partial(across, condition, join), IN_ORDER if lanes > 1 else "")
             for tally in walk.tallies:
                 _know(source, tally, kept, lane)
         across(condition, lambda: _store_results(source, kept))
 
-    source.lines += [*bounds(0, "col"), *bounds(1, "row"), loop("row")]
+    def blocks() -> None:
+        if target.gpu:
+            source.walk("col", partial(block, ""))
+            return
+        source.lines.append(f"for (int start = col_begin; start < col_end; start += {lanes})")
+        source.block(partial(block, ""), f"if (start + {lanes} <= col_end)")
+        source.block(partial(block, "start + lane < col_end"), "else")
+
+    source.lines += [*bounds(0, "col"), *bounds(1, "row")]
+    source.walk("row", blocks)
     if target.gpu:
-        source.block(partial(block, ""), loop("col"))
         grid = (-(-cols // WIDE) * WIDE, rows)
         return kernel(source, target, grid, (WIDE, 1), col_block=1, cols=cols, row_block=1, rows=rows)
-    source.lines.append(f"for (int start = col_begin; start < col_end; start += {lanes})")
-    source.block(partial(block, ""), f"if (start + {lanes} <= col_end)")
-    source.block(partial(block, "start + lane < col_end"), "else")
     down, row_block = target.blocks(rows)
     cols_across, col_block = target.blocks(cols, grain=lanes, items=target.items // down)
     return kernel(

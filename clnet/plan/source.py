@@ -16,7 +16,7 @@ import numpy as np
 from clnet import kernels
 from clnet.errors import ShapeError
 from clnet.graph import Constant, Node, Pointwise, count
-from clnet.index import Index, code, flatten, is_split
+from clnet.index import Index, Part, code, divided, flatten, is_split
 from clnet.kernels import Launch
 from clnet.lowering import Target
 from clnet.plan.fusion import Group, is_inline
@@ -47,6 +47,7 @@ class Source:
         self.kinds: set[str] = set()  # of its elements
         self.lines: list[str] = []
         self.scopes: list[dict[tuple[int, Index], str]] = [{}]
+        self.walks: dict[str, dict[Part, str]] = {}  # loop variable -> counters of its parts
         self.names = 0
         self.splits = False
 
@@ -82,7 +83,14 @@ class Source:
         """The row-major position of an index in an array of this shape."""
         expr = flatten(index, shape)
         self.splits |= is_split(expr)
-        return code(expr, lambda extent: self.size(extent, whose))
+        return code(expr, lambda extent: self.size(extent, whose), self.part)
+
+    def part(self, part: Part) -> str:
+        """A part of a loop's variable: its counter, where the loop is a `walk`."""
+        name = part.whole.name
+        if name not in self.walks:
+            return divided(part, name, lambda extent: self.size(extent, name))
+        return self.walks[name].setdefault(part, f"{name}_{len(self.walks[name])}")
 
     def scalar(self, value: Any, dtype: np.dtype[Any]) -> str:
         """A number as an argument of the kernel; 0 and 1 as they are."""
@@ -140,6 +148,30 @@ class Source:
         body()
         self.scopes.pop()
         self.lines.append("}")
+
+    def walk(self, name: str, body: Callable[[], None], pragma: str = "") -> None:
+        """A loop over the range of `name`. Parts of its variable are counted: a division takes as long as ten steps."""
+        start, outer, counters = len(self.lines), self.walks, dict[Part, str]()
+        self.walks = outer | {name: counters}
+        self.lines += [pragma] if pragma else []
+
+        def counted() -> None:
+            body()
+            for part, counter in counters.items():
+                step = f"++{counter};" if part.leads else f"if (++{counter} == {size(part.extent)}) {counter} = 0;"
+                rest = f"if (++{counter}_rest == {size(part.divisor)}) {{ {counter}_rest = 0; {step} }}"
+                self.lines.append(rest if part.divisor > 1 else step)
+
+        def size(extent: int) -> str:
+            return self.size(extent, name)
+
+        self.block(counted, f"for (int {name} = {name}_begin; {name} < {name}_end; ++{name})")
+        for part, counter in counters.items():
+            declared = [f"int {counter} = {divided(part, f'{name}_begin', size)};"]
+            if part.divisor > 1:
+                declared.append(f"int {counter}_rest = {name}_begin % {size(part.divisor)};")
+            self.lines[start:start] = declared
+        self.walks = outer
 
     def parameters(self) -> tuple[list[str], list[str], list[Hashable]]:
         """(C declarations, names, arguments) of buffers, numbers and sizes, in this order."""
@@ -243,8 +275,3 @@ def bounds(axis: int, name: str) -> list[str]:
         f"const int {name}_begin = (int)get_global_id({axis}) * {name}_block;",
         f"const int {name}_end = {name}_begin + {name}_block < {name}s ? {name}_begin + {name}_block : {name}s;",
     ]
-
-
-def loop(name: str) -> str:
-    """The head of a loop over the range of `name`."""
-    return f"for (int {name} = {name}_begin; {name} < {name}_end; ++{name})"
