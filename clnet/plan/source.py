@@ -48,6 +48,7 @@ class Source:
         self.lines: list[str] = []
         self.scopes: list[dict[tuple[int, Index], str]] = [{}]
         self.walks: dict[str, dict[Part, str]] = {}  # loop variable -> counters of its parts
+        self.counters = 0
         self.names = 0
         self.splits = False
 
@@ -90,7 +91,10 @@ class Source:
         name = part.whole.name
         if name not in self.walks:
             return divided(part, name, lambda extent: self.size(extent, name))
-        return self.walks[name].setdefault(part, f"{name}_{len(self.walks[name])}")
+        if part not in self.walks[name]:
+            self.counters += 1  # several loops of one block may have some
+            self.walks[name][part] = f"{name}_{self.counters}"
+        return self.walks[name][part]
 
     def scalar(self, value: Any, dtype: np.dtype[Any]) -> str:
         """A number as an argument of the kernel; 0 and 1 as they are."""
