@@ -104,12 +104,26 @@ def unflatten(position: Expr, extents: Sequence[int]) -> Index:
     real = [extent for extent in extents if extent != 1]
     if len(real) <= 1:
         found: Iterable[Expr] = [position] * len(real)
-    elif isinstance(position, Flat) and list(position.extents) == real:
-        found = position.parts
+    elif isinstance(position, Flat) and (blocks := _blocks(position.extents, real)):
+        found = [each for part, block in zip(position.parts, blocks, strict=True) for each in unflatten(part, block)]
     else:
         found = _split(position, real)
     remaining = iter(found)
     return tuple(ZERO if extent == 1 else next(remaining) for extent in extents)
+
+
+def _blocks(extents: Sequence[int], into: Sequence[int]) -> list[Sequence[int]] | None:
+    """`into`, cut where its products are `extents`; None if they are not."""
+    blocks, start = [], 0
+    for extent in extents:
+        stop = start + 1
+        while stop < len(into) and math.prod(into[start:stop]) < extent:
+            stop += 1
+        if math.prod(into[start:stop]) != extent:
+            return None
+        blocks.append(into[start:stop])
+        start = stop
+    return blocks if start == len(into) else None
 
 
 def _split(position: Expr, extents: Sequence[int]) -> list[Expr]:

@@ -85,6 +85,22 @@ def _plan(layer, x):
     return clnet.compile(lambda x: layer(x), device=x.device).plan(x)
 
 
+def test_what_reads_it_flattened_joins_the_epilogue(device):
+    """The shape that a reshape takes apart and another puts together again is the same one, so the value is at hand."""
+    x, w, mask = (
+        np.random.default_rng(0).random(shape, np.float32) for shape in ((3, 9, 8, 2), (3, 3, 2, 20), (3, 840))
+    )
+
+    def masked(x, w, mask):
+        return ops.where(mask > 0.5, ops.reshape(ops.convolution(x, w), (3, 840)), 0.0)
+
+    compiled = clnet.compile(masked, device=device)
+    y = compiled(x, w, mask).numpy()
+    plain = clnet.compile(ops.convolution, device=device)(x, w).numpy().reshape(3, 840)
+    assert compiled.plan(x, w, mask).launches == 1
+    np.testing.assert_array_equal(y, np.where(mask > 0.5, plain, 0))
+
+
 def test_a_padded_maximum_is_never_padding(device):
     x = clnet.tensor(np.full((1, 3, 3, 1), -5, np.float32), device=device)
     assert (nn.MaxPool2D(2, padding=1)(x).numpy() == -5).all()
