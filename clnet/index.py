@@ -7,7 +7,7 @@ rewrite indices, so that a fused kernel reads each element from where it lies an
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 
@@ -104,26 +104,25 @@ def unflatten(position: Expr, extents: Sequence[int]) -> Index:
     real = [extent for extent in extents if extent != 1]
     if len(real) <= 1:
         found: Iterable[Expr] = [position] * len(real)
-    elif isinstance(position, Flat) and (blocks := _blocks(position.extents, real)):
-        found = [each for part, block in zip(position.parts, blocks, strict=True) for each in unflatten(part, block)]
+    elif isinstance(position, Flat) and len(list(_blocks(position.extents, real))) > 1:
+        found = reshape(position.parts, position.extents, real)
     else:
         found = _split(position, real)
     remaining = iter(found)
     return tuple(ZERO if extent == 1 else next(remaining) for extent in extents)
 
 
-def _blocks(extents: Sequence[int], into: Sequence[int]) -> list[Sequence[int]] | None:
-    """`into`, cut where its products are `extents`; None if they are not."""
-    blocks, start = [], 0
-    for extent in extents:
-        stop = start + 1
-        while stop < len(into) and math.prod(into[start:stop]) < extent:
-            stop += 1
-        if math.prod(into[start:stop]) != extent:
-            return None
-        blocks.append(into[start:stop])
-        start = stop
-    return blocks if start == len(into) else None
+def _blocks(shape: Sequence[int], into: Sequence[int]) -> Iterator[tuple[slice, slice]]:
+    """The shortest runs of axes of two shapes of one array that have equal products."""
+    taken, start = 0, 0
+    for stop in range(1, len(into) + 1):
+        goal, product, end = math.prod(into[start:stop]), 1, taken
+        while product < goal and end < len(shape):
+            product *= shape[end]
+            end += 1
+        if product == goal:
+            yield slice(taken, end), slice(start, stop)
+            taken, start = end, stop
 
 
 def _split(position: Expr, extents: Sequence[int]) -> list[Expr]:
@@ -143,18 +142,8 @@ def reshape(index: Index, shape: Sequence[int], into: Sequence[int]) -> Index:
     """
     if 0 in into:
         return (ZERO,) * len(into)  # of no element
-    result: list[Expr] = []
-    taken, start = 0, 0
-    for stop in range(1, len(into) + 1):
-        block = into[start:stop]
-        goal, product, end = math.prod(block), 1, taken
-        while product < goal and end < len(shape):
-            product *= shape[end]
-            end += 1
-        if product == goal:
-            result += unflatten(flatten(index[taken:end], shape[taken:end]), block)
-            taken, start = end, stop
-    return tuple(result)
+    blocks = _blocks(shape, into)
+    return tuple(each for old, new in blocks for each in unflatten(flatten(index[old], shape[old]), into[new]))
 
 
 def is_split(expr: Expr) -> bool:
