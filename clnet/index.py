@@ -146,6 +146,20 @@ def reshape(index: Index, shape: Sequence[int], into: Sequence[int]) -> Index:
     return tuple(each for old, new in blocks for each in unflatten(flatten(index[old], shape[old]), into[new]))
 
 
+def stride(expr: Expr, name: str) -> int:
+    """How far apart elements lie that are neighbours along the variable `name`; 0: in one place."""
+    if isinstance(expr, Flat):
+        apart = [math.prod(expr.extents[axis + 1 :]) for axis in range(len(expr.parts))]
+        return sum(stride(part, name) * each for part, each in zip(expr.parts, apart, strict=True))
+    if isinstance(expr, Sum):
+        return expr.a * stride(expr.left, name) + expr.b * stride(expr.right, name)
+    if isinstance(expr, Shifted):
+        return expr.step * stride(expr.inner, name)
+    if isinstance(expr, Part):
+        return int(expr.divisor == 1 and expr.whole.name == name)
+    return int(isinstance(expr, Var) and expr.name == name)
+
+
 def is_split(expr: Expr) -> bool:
     """Whether computing it takes a division."""
     if isinstance(expr, Flat):

@@ -2,18 +2,15 @@
 //
 //     dw[i, j, c, o] = sum over n, r, q of x'[n, r stride + i dilation - start, q stride + j dilation - start, c] dy[n, r, q, o]
 //
-// where x' is as in convolution_cpu.cl. A tile of dw, MR elements c by NV vectors of o, stays in registers while it walks
+// where x' is as in convolution_cpu.cl. A tile of dw, elements c by channels o, stays in registers while it walks
 // over the pixels of an image that meet each other through its tap (i, j): no zero is ever multiplied. Images come in
 // blocks that a core's first cache holds, or in rows; between them a tile waits in memory. Every element is one chain of multiply-adds,
 // n, r, q ascending, in each of the parts into which the batch is cut.
 //
-// The text before this file is gemm_registers.cl and epilogue(value, batch, row, column, EPILOGUE_PARAMETERS), which
+// The text before this file is convolution_tile.cl and epilogue(value, batch, row, column, EPILOGUE_PARAMETERS), which
 // stores.
 #ifndef MR
-#define MR 8     // elements of x of a tile; MR * NV + NV + 1 registers hold it
-#endif
-#ifndef NV
-#define NV 3     // vectors of a tile's row
+#define MR 8     // rows of a tile: elements of x
 #endif
 #ifndef MERGED
 #define MERGED 0 // a row of the kernel is one tap of KERNEL_WIDTH * X_CHANNELS elements: where nothing is padded or apart
@@ -22,8 +19,6 @@
 #define PARTS 0  // the batch is cut: sums go to one array a part, which `merge` adds up; 0: sums go to the epilogue
 #endif
 
-#define NR (NV * WIDTH)
-#define COLUMN(v) ((v) < NV - 1 ? (v) * WIDTH : last)
 #define TAPS (MERGED ? 1 : KERNEL_WIDTH)                            // of a row of the kernel
 #define DEPTH (MERGED ? KERNEL_WIDTH * X_CHANNELS : X_CHANNELS)     // elements of a tap
 #define DEEP ((DEPTH + MR - 1) / MR)                                // tiles of a tap below each other
@@ -69,12 +64,10 @@ static inline meeting within(meeting all, const int y0, const int y1, const int 
 // What `images` images give through one tap, on top of what waits if `resume`: into `done` (MR, NR) or back.
 WIDE static inline void multiply(__global T *restrict waiting, T *restrict done, __global const S *restrict xs,
                                  __global const S *restrict ys, const meeting down, const meeting across,
-                                 const int images, const int last, const bool resume) {
-    vector c[MR][NV];
+                                 const int images, const int last, const int zero, const bool resume) {
+    channels c[MR];
     #pragma unroll
-    for (int i = 0; i < MR; i++)
-        #pragma unroll
-        for (int v = 0; v < NV; v++) c[i][v] = resume ? LOAD_GLOBAL(waiting + i * NR + v * WIDTH) : (vector)(0);
+    for (int i = 0; i < MR; i++) c[i] = resume ? resume_channels(waiting + i * NR) : zeros();
 
     for (int n = 0; n < images; n++)
         for (int r = 0; r < down.count; r++) {
@@ -83,15 +76,10 @@ WIDE static inline void multiply(__global T *restrict waiting, T *restrict done,
             __global const S *x = xs + (h * X_WIDTH + across.x) * X_CHANNELS;
             __global const S *y = ys + (t * Y_WIDTH + across.y) * Y_CHANNELS;
             for (int q = 0; q < across.count; q++) {
-                vector row[NV];
+                const channels row = load_channels(y, last);
+                __global const S *again = x + zero;
                 #pragma unroll
-                for (int v = 0; v < NV; v++) row[v] = LOAD_OPERAND(y + COLUMN(v));
-                #pragma unroll
-                for (int i = 0; i < MR; i++) {
-                    const vector element = x[i];
-                    #pragma unroll
-                    for (int v = 0; v < NV; v++) c[i][v] = element * row[v] + c[i][v];  // an FMA
-                }
+                for (int i = 0; i < MR; i++) c[i] = multiply_add(c[i], x[i], again[i], row);
                 x += X_STEP(ACROSS) * X_CHANNELS;
                 y += SPREAD_ACROSS * Y_CHANNELS;
             }
@@ -99,25 +87,24 @@ WIDE static inline void multiply(__global T *restrict waiting, T *restrict done,
 
     #pragma unroll
     for (int i = 0; i < MR; i++)
-        #pragma unroll
-        for (int v = 0; v < NV; v++)
-            if (done) STORE(done + i * NR + COLUMN(v), c[i][v]);
-            else STORE_GLOBAL(waiting + i * NR + v * WIDTH, c[i][v]);
+        if (done) store_channels(done + i * NR, c[i], last);
+        else store_channels_global(waiting + i * NR, c[i], APART_LAST);
 }
 
 // A tile of dw over rows r0 .. r1 - 1 of y of a block of images; the last block of its part if `final`.
 APART static void block(__global T *restrict waiting, __global T *restrict sums, __global const S *restrict xs,
                         __global const S *restrict ys, const int tile, const int images, const int r0, const int r1,
-                        const bool resume, const bool final, const size_t network, EPILOGUE_PARAMETERS) {
+                        const bool resume, const bool final, const size_t network, const int zero, EPILOGUE_PARAMETERS) {
     const int panel = tile % PANELS, deep = tile / PANELS % DEEP, j = tile / PANELS / DEEP % TAPS;
     const int i = tile / PANELS / DEEP / TAPS;
-    const int column0 = MAX(0, MIN(panel * NR, Y_CHANNELS - NR)), last = MAX(0, MIN(NR, Y_CHANNELS - column0) - WIDTH);
+    const int column0 = MAX(0, MIN(panel * NR, Y_CHANNELS - NR)), last = LAST(column0);
     const int row0 = MIN(deep * MR, DEPTH - MR), row = (i * TAPS + j) * DEPTH + row0;
     const meeting all = meet(X_HEIGHT, Y_HEIGHT, STRIDE_DOWN, SPREAD_DOWN, i * DILATION_DOWN - START_DOWN);
     const meeting down = within(all, r0, r1, X_STEP(DOWN), SPREAD_DOWN);
     const meeting across = meet(X_WIDTH, Y_WIDTH, STRIDE_ACROSS, SPREAD_ACROSS, j * DILATION_ACROSS - START_ACROSS);
     T done[MR * NR] ALIGNED;
-    multiply(waiting, final ? done : 0, xs + row0, ys + column0, down, across, images, last, resume);
+    multiply(waiting, final ? done : 0, xs + row0, ys + column0, down, across, images, last, zero,
+             resume);
     if (!final) return;
     for (int m = deep * MR - row0; m < MR; m++)
         for (int o = panel * NR - column0; o < MIN(NR, Y_CHANNELS - column0); o++)
@@ -136,6 +123,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void convolution_weights
     const int together,         // images of a block
     const int rows,             // of y of a block
     const int tiles,            // of a work-group
+    const int zero,             // 0, which no compiler knows: see convolution_tile.cl
     const ulong x_stride, const ulong y_stride,  // elements from one network to the next; 0: all the same
     EPILOGUE_PARAMETERS) {
     const size_t network = get_group_id(2);
@@ -151,7 +139,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void convolution_weights
         for (int r = 0; r < Y_HEIGHT; r += rows)
             for (int tile = tile0; tile < tile1; tile++)
                 block(waiting + tile * (MR * NR), sums, x, y, tile, count, r, MIN(r + rows, Y_HEIGHT), n > begin || r,
-                      n + count == end && r + rows >= Y_HEIGHT, network, EPILOGUE_NAMES);
+                      n + count == end && r + rows >= Y_HEIGHT, network, zero, EPILOGUE_NAMES);
     }
 }
 

@@ -6,7 +6,7 @@
 #define BYTES 64  // of a vector register
 #endif
 #ifndef WIDTH
-#define WIDTH 16  // elements in it
+#define WIDTH 16  // elements in it that are used: a power of two
 #endif
 
 #ifndef HALF
@@ -18,13 +18,18 @@
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
 // vload16 is not inlined by PoCL 3.0, 50 against 327 GFLOP/s: vectors are loaded through pointers to this type.
-typedef JOIN(T, WIDTH) vector __attribute__((aligned(sizeof(T))));
+#if WIDTH == 1
+#define VECTOR(type) type
+#else
+#define VECTOR(type) JOIN(type, WIDTH)
+#endif
+typedef VECTOR(T) vector __attribute__((aligned(sizeof(T))));
 #define LOAD(p) (*(const vector *)(p))
 #if HALF
 #pragma OPENCL EXTENSION cl_khr_fp16 : enable
 #define S half  // type of an operand's element in memory
-typedef JOIN(half, WIDTH) vector_stored __attribute__((aligned(2)));
-#define LOAD_OPERAND(p) JOIN(convert_, JOIN(T, WIDTH))(*(__global const vector_stored *)(p))
+typedef VECTOR(half) vector_stored __attribute__((aligned(2)));
+#define LOAD_OPERAND(p) JOIN(convert_, VECTOR(T))(*(__global const vector_stored *)(p))
 #else
 #define S T
 #define LOAD_OPERAND(p) LOAD_GLOBAL(p)
@@ -44,6 +49,7 @@ typedef JOIN(half, WIDTH) vector_stored __attribute__((aligned(2)));
 #define APART
 #endif
 
+#if WIDTH > 1
 // WIDTH rows become columns: each round deals the rows' halves out like a deck of cards.
 WIDE static inline void transpose(vector *restrict rows) {
     #pragma unroll
@@ -103,4 +109,5 @@ WIDE static inline void copy_transposed(T *restrict to, const int to_stride, __g
     #pragma unroll
     for (int i = 0; i < WIDTH; i++) STORE(to + i * to_stride, rows[i]);
 }
+#endif
 #endif

@@ -314,7 +314,7 @@ def try_all(forms):
                 if form is None or runs(device, asked, form):
                     check(product(device, asked, form), asked)
 try_all([*FORMS, "gpu-64x64", None])
-Registers.of = classmethod(lambda cls, device, problem: cls(16, 32 // problem.dtype.itemsize, problem.dtype.itemsize))
+Registers.of = classmethod(lambda cls, device, asked: cls(16, 32 // asked.dtype.itemsize, asked.dtype.itemsize, 32))
 try_all(["cpu-3x2-packed", "cpu-3x2-packed-swapped", None])  # B transposed in squares of eight
 print("all right")
 """

@@ -17,41 +17,71 @@ from clnet.lowering import WORKSPACE, Epilogue, Lowering
 ROWS, VECTORS = 14, 4  # the largest tile's sides
 LAID_OUT, MOST_LAID_OUT = 8192, 65536  # elements of x on the stack: those that a core's first cache holds, and at most
 TOGETHER = 24 << 10  # bytes of images, or of rows of them, that a core's first cache holds: 130 -> 165-190 GFLOP/s
+STEPS = 128  # of pixels, at least, before a tile goes back to memory
+NEAR = 512 << 10  # bytes of weights that stay in a core's own cache beside what else it reads
+ZERO = 0  # for convolution_tile.cl
 FEW, PARTS = 2048, 8  # weights of too few tiles to keep cores busy: then the batch is cut in so many parts
 
 
 def suits(device: Device, problem: Problem) -> bool:
-    """Whether the kernels are for it: vectors of filters, strides on one side only."""
-    if problem.filters < Registers.of(device, problem).width:
-        return False
+    """Whether the kernels are for it: strides on one side only, rows that the stack can hold."""
     one_sided = all(1 in sides for sides in zip(problem.strides, problem.spread, strict=True))
-    rows, _ = tile(problem.outputs[1], problem, Registers.of(device, problem))
-    return one_sided and (problem.is_whole or _laid_out(problem, rows) <= MOST_LAID_OUT)
+    if not one_sided or problem.outputs[1] < problem.spread[1]:
+        return False
+    found = tile(_columns(problem), problem, _registers(device, problem))
+    return problem.is_whole or _laid_out(problem, found.rows) <= MOST_LAID_OUT
 
 
 def lower(device: Device, problem: Problem, x: Hashable, w: Hashable, epilogue: Epilogue, units: int) -> Lowering:
-    """One launch: each work-group does some rows of an image of y, a panel of its channels."""
-    registers = Registers.of(device, problem)
-    rows, vectors = tile(problem.outputs[1], problem, registers)
-    panels = ceil(problem.filters / (vectors * registers.width))
+    """One launch: each work-group does some rows of an image of y, a panel of its channels.
+
+    Neighbours share those rows' x, or where weights are large, a panel of them: 8 images of 7 x 7 x 512, 512 filters of
+    3 x 3, 24 -> 11 ms.
+    """
+    registers = _registers(device, problem)
+    found = tile(_columns(problem), problem, registers)
+    panels = ceil(problem.filters / found.channels)
     images = problem.networks * problem.batch
     wanted = 1 if units == 1 else ceil(8 * units / (images * panels))
     block = ceil(problem.outputs[0] / min(wanted, problem.outputs[0]))
-    source = _source(problem, epilogue, registers, MR=rows, NV=vectors, SEGMENT=_segment(problem, rows))
-    grid = (panels, ceil(problem.outputs[0] / block), images)
-    sizes = (block, problem.batch, problem.batch if problem.x_shared else images)
+    axis = 0 if problem.weights * registers.size <= NEAR else 2
+    constants = {**found.parameters, "SEGMENT": _segment(problem, found.rows), "PANEL": axis}
+    plain = epilogue.plain and problem.filters >= registers.width
+    source = _source(problem, epilogue, registers, PLAIN=int(plain), **constants)
+    down = ceil(problem.outputs[0] / block)
+    grid = (panels, down, images) if axis == 0 else (images, down, panels)
+    sizes = (block, problem.batch, problem.batch if problem.x_shared else images, ZERO)
     arguments = (x, w, *map(np.int32, sizes), *epilogue.arguments)
-    text = source + read("gemm_registers.cl") + read("convolution_cpu.cl")
+    text = source + read("gemm_registers.cl") + read("convolution_tile.cl") + read("convolution_cpu.cl")
     return Lowering((Launch(text, "convolution", arguments, grid, (1, 1, 1)),))
 
 
 @dataclass(frozen=True)
-class Cover:
-    """How tiles of rows x vectors cover dw, and blocks the batch: `cut` parts of `part` images; `together` of them, or
-    `lines` rows of one, at a time. `merged`: a row of the kernel is one tap."""
+class Tile:
+    """Rows in registers, each of `vectors` of channels of `width` and one of `tail`, if that is not 0."""
 
     rows: int
     vectors: int
+    tail: int
+    width: int
+
+    @property
+    def channels(self) -> int:
+        """Of a row."""
+        return self.vectors * self.width + self.tail
+
+    @property
+    def parameters(self) -> dict[str, int]:
+        """What convolution_tile.cl wants to know."""
+        return {"MR": self.rows, "NV": self.vectors, "TAIL": self.tail}
+
+
+@dataclass(frozen=True)
+class Cover:
+    """How `tiles` of a shape cover dw, and blocks the batch: `cut` parts of `part` images; `together` of them, or
+    `lines` rows of one, at a time. `merged`: a row of the kernel is one tap."""
+
+    tile: Tile
     tiles: int
     part: int
     cut: int
@@ -65,29 +95,27 @@ def cover(problem: Problem, registers: Registers) -> Cover:
     merged = problem.is_whole and problem.starts[1] == 0 and problem.dilation[1] == 1
     depth = problem.channels * (problem.kernel[1] if merged else 1)
     taps = problem.kernel[0] * (1 if merged else problem.kernel[1])
-    rows, vectors = tile(depth, problem, registers)
-    tiles = taps * ceil(depth / rows) * ceil(problem.filters / (vectors * registers.width))
+    found = tile(depth, problem, registers)
+    tiles = taps * ceil(depth / found.rows) * ceil(problem.filters / found.channels)
     part = ceil(problem.batch / parts(problem))
     line = problem.inputs[1] * problem.channels * problem.strides[0] + problem.outputs[1] * problem.filters
-    lines = max(1, TOGETHER // (line * registers.size))
+    lines = max(ceil(STEPS / problem.outputs[1]), TOGETHER // (line * registers.size))
     together = min(part, max(1, lines // problem.outputs[0]))
-    return Cover(
-        rows, vectors, tiles, part, ceil(problem.batch / part), together, min(lines, problem.outputs[0]), merged
-    )
+    return Cover(found, tiles, part, ceil(problem.batch / part), together, min(lines, problem.outputs[0]), merged)
 
 
 def lower_weights(
     device: Device, problem: Problem, x: Hashable, dy: Hashable, epilogue: Epilogue, units: int
 ) -> Lowering:
     """Each work-group does some tiles of dw, over the whole batch, or over a part of it where tiles are few."""
-    registers = Registers.of(device, problem)
+    registers = _registers(device, problem)
     how = cover(problem, registers)
     is_cut = how.cut > 1
     each = ceil(how.tiles / (1 if units == 1 else ceil(4 * units / (how.cut * problem.networks))))
-    constants = {"MR": how.rows, "NV": how.vectors, "MERGED": int(how.merged), "PARTS": int(is_cut)}
+    constants = {**how.tile.parameters, "MERGED": int(how.merged), "PARTS": int(is_cut)}
     text = _source(problem, epilogue, registers, **constants) + read("gemm_registers.cl")
-    text += read("convolution_weights_cpu.cl")
-    sizes = map(np.int32, (problem.batch, how.part, how.together, how.lines, each))
+    text += read("convolution_tile.cl") + read("convolution_weights_cpu.cl")
+    sizes = map(np.int32, (problem.batch, how.part, how.together, how.lines, each, ZERO))
     arguments = (WORKSPACE, x, dy, *sizes, *map(np.uint64, _strides(problem)), *epilogue.arguments)
     grid = (ceil(how.tiles / each), how.cut, problem.networks)
     launches = [Launch(text, "convolution_weights", arguments, grid, (1, 1, 1))]
@@ -96,7 +124,7 @@ def lower_weights(
         block = ceil(height / (4 * units))
         merge = (WORKSPACE, np.int32(how.cut), np.int32(block), *epilogue.arguments)
         launches.append(Launch(text, "merge", merge, (ceil(height / block), problem.networks), (1, 1)))
-    waiting = how.tiles * how.rows * how.vectors * registers.width
+    waiting = how.tiles * how.tile.rows * how.tile.channels
     space = problem.networks * how.cut * (waiting + problem.weights * is_cut)
     return Lowering(tuple(launches), space * registers.size)
 
@@ -113,35 +141,55 @@ def parts(problem: Problem) -> int:
     return min(problem.batch, PARTS) if problem.weights < FEW else 1
 
 
-def tile(extent: int, problem: Problem, registers: Registers) -> tuple[int, int]:
-    """(rows, vectors) of the tile with which `extent` rows of filters take the least time."""
+def tile(extent: int, problem: Problem, registers: Registers) -> Tile:
+    """The tile with which `extent` rows of filters take the least time."""
 
-    def cost(rows: int, vectors: int) -> float:
-        """Cycles a step, times tiles: one multiply-add of a vector, or one load, a cycle; a sum waits for four."""
-        step = max(rows * vectors, rows + vectors, 4) + 0.3 * vectors
-        return ceil(extent / rows) * ceil(problem.filters / (vectors * registers.width)) * step
+    def cost(tile: Tile) -> float:
+        """Cycles a step, times tiles: one multiply-add of a vector, or one load, a cycle; a sum waits for four.
 
-    candidates = [
-        (rows, vectors)
-        for vectors in range(1, min(VECTORS, ceil(problem.filters / registers.width)) + 1)
-        for rows in range(1, min(ROWS, extent, (registers.count - 1 - vectors) // vectors) + 1)
-    ]
-    return min(candidates, key=lambda sides: cost(*sides))
+        Narrow vectors take half the time on some cores, as long as wide ones on others.
+        """
+        vectors, last = tile.vectors, tile.tail > 0
+        step = max(tile.rows * (vectors + 0.75 * last), tile.rows + vectors + last, 4) + 0.3 * (vectors + last)
+        return ceil(extent / tile.rows) * ceil(problem.filters / tile.channels) * step
+
+    width, narrow = registers.width, [1 << bit for bit in range(registers.width.bit_length() - 1)]
+    shapes = [(vectors, 0) for vectors in range(1, min(VECTORS, ceil(problem.filters / width)) + 1)]
+    shapes += [(vectors, tail) for vectors in range(1, VECTORS) if vectors * width < problem.filters for tail in narrow]
+    return min(
+        (
+            Tile(rows, vectors, tail, width)
+            for vectors, tail in shapes
+            for rows in range(1, min(ROWS, extent, (registers.count - 1) // (vectors + (tail > 0)) - 1) + 1)
+        ),
+        key=cost,
+    )
+
+
+def _registers(device: Device, problem: Problem) -> Registers:
+    """Of which a row of filters fills all; but three fill four, with zero."""
+    return Registers.of(device, problem).within(4 if problem.filters == 3 else problem.filters)
+
+
+def _columns(problem: Problem) -> int:
+    """Columns of y that a tile can have: those of a row, or those that meet the same columns of the kernel."""
+    return problem.outputs[1] // problem.spread[1]
 
 
 def _segment(problem: Problem, rows: int) -> int:
     """Columns of y whose x is laid out at once, all of them or some tiles; 0: x is read where it lies."""
     if problem.is_whole:
         return 0
-    if _laid_out(problem, problem.outputs[1]) <= LAID_OUT:
-        return problem.outputs[1]
+    columns = ceil(problem.outputs[1] / problem.spread[1])
+    if _laid_out(problem, columns) <= LAID_OUT:
+        return columns
     there = LAID_OUT // (problem.kernel[0] * problem.channels) - problem.reach[1]
     return max(1, there // problem.strides[1] // rows) * rows
 
 
 def _laid_out(problem: Problem, columns: int) -> int:
     """Elements of x under so many columns of y, for all rows of the kernel."""
-    across = (columns - 1) * problem.strides[1] + problem.reach[1]
+    across = (columns - 1) * problem.strides[1] + ceil((problem.reach[1] - 1) / problem.spread[1]) + 1
     return problem.kernel[0] * across * problem.channels
 
 
@@ -150,7 +198,6 @@ def _source(problem: Problem, epilogue: Epilogue, registers: Registers, **consta
         **registers.parameters,
         **problem.constants,
         **constants,
-        PLAIN=int(epilogue.plain),
         EPILOGUE_PARAMETERS=epilogue.parameters,
         EPILOGUE_NAMES=epilogue.names,
     )

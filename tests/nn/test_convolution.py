@@ -135,7 +135,7 @@ def test_l2_pool_of_zeros_has_a_gradient(device):
     np.testing.assert_array_equal(dx.numpy(), 0)
 
 
-@pytest.mark.parametrize(("channels", "filters"), [(2, 3), (16, 17)], ids=["of windows", "direct"])
+@pytest.mark.parametrize(("channels", "filters"), [(2, 3), (16, 17)], ids=["narrow", "wide"])
 def test_second_derivatives(channels, filters, device):
     """Of sum(y^3) along v, through a strided convolution and a pool, against a central difference of the gradient."""
     shape = (3, 3, channels, filters)
