@@ -370,7 +370,7 @@ def test_kernels_of_one_text_are_one(device: clnet.Device) -> None:
         return [x.sum(axis=0), y.sum(axis=0)]
 
     compiled = clnet.compile(function, device=device)
-    x, y = put(np.ones((5, 7)), device), put(np.ones((50, 70)), device)
+    x, y = put(np.ones((5, 7)), device), put(np.ones((50, 11)), device)
     plan = compiled.plan(x, y)
     assert plan.launches == 2
     assert len({step.launch.name for step in plan.steps}) == 1, plan.summary()

@@ -20,6 +20,7 @@ from clnet.plan.source import Kernel, Places, Source, bounds, kernel
 LANES = (
     16  # partial sums side by side on a core, a register of AVX-512; one would wait for the adder: 0.87 against 0.29 ns
 )
+FEW = 4  # of columns that fill no block of LANES
 # Else Intel's compiler makes vectors of the loop around the lanes, and sums in another order; that is slower, too: 0.45
 # against 0.27 ns an element.
 IN_ORDER = "#pragma clang loop vectorize(disable)"
@@ -242,42 +243,48 @@ def _columns(source: Source, target: Target) -> Kernel:
     rows, depth = count(outer), count(reduced)
     kept = (*unflatten(Var("row", rows), outer), *unflatten(Var("col", cols), [cols]))
     full = _index(group, kept, unflatten(Var("down", depth), reduced))
-    lanes = 1 if target.gpu else LANES * (2 if cols % (2 * LANES) == 0 else 1)
-    lane = "[lane]" if lanes > 1 else ""
+    widest = 1 if target.gpu else LANES * (2 if cols % (2 * LANES) == 0 else 1)
+    lane = "" if target.gpu else "[lane]"
 
-    def across(condition: str, body: Callable[[], None]) -> None:
+    def across(lanes: int, condition: str, body: Callable[[], None]) -> None:
         """`body` for each column of a block."""
 
         def column() -> None:
             source.lines.append("const int col = start + lane;")
             body()
 
-        if lanes == 1:
+        if target.gpu:
             body()
         elif condition:
             source.block(column, f"for (int lane = 0; {condition}; ++lane)")
         else:  # registers of lanes, side by side: 65,536 rows of 32 in 151 us on PoCL 3.0, with one register in 385
-            source.lines += ["#pragma unroll", f"for (int part = 0; part < {lanes}; part += {LANES})"]
-            source.block(column, f"for (int lane = part; lane < part + {LANES}; ++lane)")
+            beside = min(lanes, LANES)
+            source.lines += ["#pragma unroll", f"for (int part = 0; part < {lanes}; part += {beside})"]
+            source.block(column, f"for (int lane = part; lane < part + {beside}; ++lane)")
 
-    def block(condition: str) -> None:
+    def block(lanes: int, condition: str) -> None:
         source.lines += _range(source, "down", depth, rows)
         for walk in walks(group):
             for tally in walk.tallies:
                 source.lines += tally.declare(lanes)
             join = partial(_join, source, walk, full, "down", lane)
-            source.walk("down", partial(across, condition, join), IN_ORDER if lanes > 1 else "")
+            source.walk("down", partial(across, lanes, condition, join), "" if target.gpu else IN_ORDER)
             for tally in walk.tallies:
                 _know(source, tally, kept, lane)
-        across(condition, lambda: _store_results(source, kept))
+        across(lanes, condition, lambda: _store_results(source, kept))
 
     def blocks() -> None:
         if target.gpu:
-            source.walk("col", partial(block, ""))
+            source.walk("col", partial(block, 1, ""))
             return
-        source.lines.append(f"for (int start = col_begin; start < col_end; start += {lanes})")
-        source.block(partial(block, ""), f"if (start + {lanes} <= col_end)")
-        source.block(partial(block, "start + lane < col_end"), "else")
+        source.lines.append("int start = col_begin;")
+        left = cols
+        for lanes in (widest, FEW):
+            if left >= lanes:
+                source.block(partial(block, lanes, ""), f"for (; start + {lanes} <= col_end; start += {lanes})")
+                left %= lanes
+        if left:
+            source.block(partial(block, FEW, "start + lane < col_end"), "if (start < col_end)")
 
     source.lines += [*bounds(0, "col"), *bounds(1, "row")]
     source.walk("row", blocks)
@@ -285,7 +292,7 @@ def _columns(source: Source, target: Target) -> Kernel:
         grid = (-(-cols // WIDE) * WIDE, rows)
         return kernel(source, target, grid, (WIDE, 1), col_block=1, cols=cols, row_block=1, rows=rows)
     down, row_block = target.blocks(rows)
-    cols_across, col_block = target.blocks(cols, grain=lanes, items=target.items // down)
+    cols_across, col_block = target.blocks(cols, grain=widest, items=target.items // down)
     return kernel(
         source, target, (cols_across, down), (1, 1), col_block=col_block, cols=cols, row_block=row_block, rows=rows
     )
