@@ -25,10 +25,11 @@ from clnet.plan.source import Places, program
 from clnet.tensor import Tensor
 
 # Microseconds until the other cores begin, as they have to be woken, and until all know that a launch is done; what a
-# core does in one: bytes of what another wrote (by the hour 1,000 to 3,000), multiply-adds of a routine, statements of
+# core does in one: bytes from another's cache (by the hour 1,000 to 3,000), multiply-adds of a routine, statements of
 # other kernels. Steps on one core and on two, repeated: 65 and 65 us (784-100-10, batch 10), 90 and 110 (with Adam),
 # 330 and 190 (784-128-10, batch 64), 1,780 and 1,040 (two convolutions, batch 10).
 WAKE, MEET, FETCHED, MULTIPLY_ADDS, STATEMENTS = 25.0, 0.5, 2_500.0, 59_000.0, 20_000.0
+CACHE = 1 << 20  # bytes of a core's own; what did not stay there is in memory, as far from one core as from another
 
 
 @dataclass(frozen=True)
@@ -159,8 +160,8 @@ def _cores(groups: Sequence[Group], passed: Mapping[Group, int], device: Device)
     if device.serial_queue is device.queue:
         return Cores(units, units)
     work = {group: _work(group) for group in groups}
-    shared = {group: (each + passed[group] / FETCHED) / units for group, each in work.items()}
-    together = sum(MEET + (each if each < PART else shared[group]) for group, each in work.items())
+    fetched = min(sum(passed[group] for group, each in work.items() if each >= PART), CACHE * units)
+    together = sum(MEET + (each if each < PART else each / units) for each in work.values()) + fetched / FETCHED / units
     alone = sum(work.values())
     return Cores(units if WAKE + together < alone else 1, units if together < alone else 1)
 
