@@ -56,13 +56,14 @@ WIDE static inline void multiply(T *restrict values, __global const S *restrict 
 }
 #else
 #define VECTORS (COLUMNS / WIDTH)
+#define COLUMN(v) ((v) < VECTORS - 1 ? (v) * WIDTH : MIN(COLUMNS, n) - WIDTH)  // where vector v of a group begins
 
-// sums (COLUMNS) += as[kk] bs[kk, j0 : j0 + COLUMNS]
+// sums (VECTORS) += as[kk] bs[kk, the group's columns]
 WIDE static inline void add_row(vector *restrict sums, __global const S *restrict as, __global const S *restrict bs,
                                 const int n, const int j0, const int kk) {
     const T a = as[kk];
     #pragma unroll
-    for (int v = 0; v < VECTORS; v++) sums[v] = a * LOAD_OPERAND(bs + (size_t)kk * n + j0 + v * WIDTH) + sums[v];
+    for (int v = 0; v < VECTORS; v++) sums[v] = a * LOAD_OPERAND(bs + (size_t)kk * n + j0 + COLUMN(v)) + sums[v];
 }
 
 // values (COLUMNS) = products of a with columns j0 .. of B. A lane is a pass over every WIDTH-th row.
@@ -81,15 +82,15 @@ WIDE static inline void multiply(T *restrict values, __global const S *restrict 
     for (int kept = WIDTH / 2; kept > 0; kept /= 2)
         for (int l = 0; l < kept; l++)
             for (int v = 0; v < VECTORS; v++) lanes[l][v] += lanes[l + kept][v];
-    for (int v = 0; v < VECTORS; v++) STORE(values + v * WIDTH, lanes[0][v]);
+    for (int v = 0; v < VECTORS; v++) STORE(values + COLUMN(v), lanes[0][v]);
 }
 #endif
 
-// Elements part * COLUMNS .. of c. Where they would overhang, a few before them are computed once more, not stored.
+// Elements part * COLUMNS .. of c. Where they would overhang, some before them are computed once more, not stored.
 APART static void compute(__global const S *restrict as, __global const S *restrict bs, const int n, const int k,
                           const size_t batch, const int part, EPILOGUE_PARAMETERS) {
     T values[COLUMNS] ALIGNED;
-    const int j0 = TRANSPOSE_B ? part * COLUMNS : MIN(part * COLUMNS, n - COLUMNS);
+    const int j0 = TRANSPOSE_B ? part * COLUMNS : MAX(0, MIN(part * COLUMNS, n - COLUMNS));
     multiply(values, as, bs, n, k, j0);
     for (int j = part * COLUMNS - j0; j < MIN(COLUMNS, n - j0); j++)
         epilogue(values[j], batch, SWAPPED ? j0 + j : 0, SWAPPED ? 0 : j0 + j, EPILOGUE_NAMES);

@@ -34,9 +34,9 @@ def lower(problem: Problem, a: Hashable, b: Hashable, epilogue: Epilogue, regist
     seen = swapped(problem) if is_swapped else problem
     seen = replace(seen, transpose_b=seen.transpose_b or seen.n == 1)
     first, second = (b, a) if is_swapped else (a, b)
-    most = min(ALONG_K if seen.transpose_b else ALONG_N, max(1, seen.n // registers.width)) * registers.width
-    groups = ceil(seen.n / most)
-    columns = ceil(seen.n / (groups * registers.width)) * registers.width  # even: the last group may do some again
+    vectors = ceil(seen.n / registers.width)
+    groups = ceil(vectors / (ALONG_K if seen.transpose_b else ALONG_N))
+    columns = ceil(vectors / groups) * registers.width  # even: the last group may do some again
     source = define(
         **registers.parameters,
         **seen.stored,
