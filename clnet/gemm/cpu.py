@@ -100,17 +100,18 @@ def cost(form: Form, problem: Problem, registers: Registers, units: int) -> floa
     seen = swapped(problem) if form.swapped else problem
     grid = cover(form, seen, registers, units)
     rows, vectors, k, width = form.rows, form.vectors, seen.k, registers.width
-    step = max(rows * vectors, rows + vectors) + 0.3 * vectors
+    step = max(rows * vectors, rows + vectors) + 0.25 * (rows + vectors)
     if grid.columns > 1:  # A comes once for each panel
         step += 0.15 * rows
     if not grid.pack_b:  # B comes again for each row of tiles, slowly where its own rows are pages apart
         pages = seen.n * registers.size / 4096
         again = 1.2 if pages >= 1 and k > BLOCK else min(0.5, 0.15 + pages / 3)
         step += vectors * again * (1 - 1 / grid.rows)
-    if seen.transpose_a and not grid.pack_a and k >= BLOCK and seen.m * registers.size >= 3072:
+    if seen.transpose_a and not grid.pack_a and k >= BLOCK and seen.m * registers.size >= 2048:
         step += 0.6 * rows  # A's columns too
     finish = rows * vectors * (2.5 * width if form.swapped else 4)
-    work = grid.rows * grid.columns * (k * step + finish + 60)
+    begin = 60 if grid.pack_b else 310
+    work = grid.rows * grid.columns * (begin + k * step + finish)
     down, across = grid.groups
     if grid.pack_b:
         each = 8 if seen.transpose_b else 1.5 if seen.n >= width else width
