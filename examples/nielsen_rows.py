@@ -2,16 +2,27 @@
 
 import functools
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from nielsen_nets import chapter_6, drawn, shuffled, wide
 
 import clnet
-from clnet import nn, optim
+from clnet import callbacks, nn, optim
 
 Pair = tuple[np.ndarray, np.ndarray]
+
+
+class Enough(callbacks.Callback):
+    """Stops training after the first epoch whose accuracy is `wanted` or more."""
+
+    def __init__(self, wanted: float) -> None:
+        self.wanted = wanted
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
+        if logs["val_accuracy"] > self.wanted - 1e-6:
+            self.model.stop_training = True
 
 
 @dataclass(frozen=True)
@@ -39,9 +50,10 @@ class Row:
         optimizer = optim.SGD(learning_rate=self.rate, l2=self.decay / samples)
         return clnet.Model(self.net(), self.loss, optimizer, ["accuracy"], device=device, seed=seed)
 
-    def fit(self, model: clnet.Model, learned: Pair, judged: Pair, epochs: int) -> float:
-        """Train, and return the accuracy of the best epoch."""
-        settings = {"batch_size": 10, "validation_data": judged, "verbose": 0}
+    def fit(self, model: clnet.Model, learned: Pair, judged: Pair, epochs: int, *, until_book: bool = False) -> float:
+        """Train, and return the accuracy of the best epoch; `until_book`: stop where it reaches the book's figure."""
+        enough = [Enough(self.book / 100)] if until_book else []
+        settings = {"batch_size": 10, "validation_data": judged, "verbose": 0, "callbacks": enough}
         if self.orders is None:
             return max(model.fit(*learned, epochs=epochs, **settings).history["val_accuracy"])
         orders = itertools.islice(self.orders(len(learned[0])), epochs)
