@@ -17,9 +17,7 @@ from clnet.lowering import Target
 from clnet.plan.fusion import Group
 from clnet.plan.source import Kernel, Places, Source, bounds, kernel
 
-LANES = (
-    16  # partial sums side by side on a core, a register of AVX-512; one would wait for the adder: 0.87 against 0.29 ns
-)
+LANES = 16  # partial sums side by side, a register of AVX-512; one would wait for the adder: 0.87 against 0.29 ns
 FEW = 4  # of columns that fill no block of LANES
 # Else Intel's compiler makes vectors of the loop around the lanes, and sums in another order; that is slower, too: 0.45
 # against 0.27 ns an element.
