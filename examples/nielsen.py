@@ -2,7 +2,6 @@
 
 python examples/nielsen.py --list                        what there is
 python examples/nielsen.py quadratic-30 softmax-100      these rows; without names, all but those on expanded data
-python examples/nielsen.py expanded-100 --until-book      until an epoch is as good as the book's best
 python examples/nielsen.py --json --plot nielsen.png     the table as JSON and as a picture
 
 They learn from 50,000 pictures in batches of 10. A figure is the best epoch's, on the 10,000 test pictures or, where
@@ -27,9 +26,7 @@ def main() -> None:
     parser.add_argument("--list", action="store_true", help="show the rows and stop")
     parser.add_argument("--quick", action="store_true", help="one epoch on 1,000 pictures")
     parser.add_argument("--seeds", type=int, default=1, help="train rows so often, but those of the book's own draws")
-    parser.add_argument(
-        "--until-book", action="store_true", help="stop rows at the book's figure, but those of the book's own draws"
-    )
+    parser.add_argument("--until-book", action="store_true", help="stop rows at the book's figure")
     parser.add_argument("--device", help="cpu, gpu, or part of a name, as `clnet devices` shows them")
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
     parser.add_argument("--plot", metavar="FILE.png")
@@ -55,16 +52,15 @@ def train(row: Row, options: argparse.Namespace, seed: int) -> tuple[float, floa
     """(accuracy of the best epoch, or of the vote, in percent; seconds)."""
     pictures = data.load("mnist")
     learned, held_out = data.split(*pictures.train, fraction=1 / 6, seed=None)  # the last 10,000 are for validation
-    x, y = (each[: 1000 if options.quick else row.samples] for each in learned)
-    x, y = data.expand(x, y) if row.expanded else (x, y)
+    taken = [each[: 1000 if options.quick else row.samples] for each in learned]
+    x, y = data.expand(*taken) if row.expanded else taken
     judged = held_out if row.validation else pictures.test
-    device, start = clnet.device(options.device), time.perf_counter()
-    models = [row.model(len(x), device, 10 * seed + vote) for vote in range(row.votes)]
-    epochs, until = 1 if options.quick else row.epochs, options.until_book and row.orders is None
-    best = max(row.fit(model, (x, y), judged, epochs, until_book=until) for model in models)
+    start, epochs = time.perf_counter(), 1 if options.quick else row.epochs
+    models = [row.model(len(x), clnet.device(options.device), 10 * seed + vote) for vote in range(row.votes)]
+    best = max(row.fit(m, (x, y), judged, epochs, options.until_book) for m in models)
     if len(models) > 1:
-        votes = sum(np.eye(10)[model.predict(judged[0]).argmax(1)] for model in models)
-        best = float((votes.argmax(1) == judged[1]).mean())
+        votes = sum(np.eye(10)[model.predict(judged[0]).argmax(1)] for model in models).argmax(1)
+        best = float((votes == judged[1]).mean())
     return 100 * best, time.perf_counter() - start
 
 

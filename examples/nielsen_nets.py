@@ -2,11 +2,11 @@
 
 import functools
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
-from clnet import nn
+from clnet import callbacks, nn
 
 SEED = 12345678  # of fig/overfitting.py
 
@@ -52,3 +52,14 @@ def shuffled(samples: int) -> Iterator[np.ndarray]:
             chosen = int(draw() * (last + 1))
             order[last], order[chosen] = order[chosen], order[last]
         yield np.array(order)
+
+
+class Enough(callbacks.Callback):
+    """Stops training after the first epoch whose accuracy is `wanted` or more."""
+
+    def __init__(self, wanted: float) -> None:
+        self.wanted = wanted
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
+        if logs["val_accuracy"] > self.wanted - 1e-6:
+            self.model.stop_training = True

@@ -2,27 +2,16 @@
 
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from nielsen_nets import chapter_6, drawn, shuffled, wide
+from nielsen_nets import Enough, chapter_6, drawn, shuffled, wide
 
 import clnet
-from clnet import callbacks, nn, optim
+from clnet import nn, optim
 
 Pair = tuple[np.ndarray, np.ndarray]
-
-
-class Enough(callbacks.Callback):
-    """Stops training after the first epoch whose accuracy is `wanted` or more."""
-
-    def __init__(self, wanted: float) -> None:
-        self.wanted = wanted
-
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
-        if logs["val_accuracy"] > self.wanted - 1e-6:
-            self.model.stop_training = True
 
 
 @dataclass(frozen=True)
@@ -50,7 +39,7 @@ class Row:
         optimizer = optim.SGD(learning_rate=self.rate, l2=self.decay / samples)
         return clnet.Model(self.net(), self.loss, optimizer, ["accuracy"], device=device, seed=seed)
 
-    def fit(self, model: clnet.Model, learned: Pair, judged: Pair, epochs: int, *, until_book: bool = False) -> float:
+    def fit(self, model: clnet.Model, learned: Pair, judged: Pair, epochs: int, until_book: bool) -> float:
         """Train, and return the accuracy of the best epoch; `until_book`: stop where it reaches the book's figure."""
         enough = [Enough(self.book / 100)] if until_book else []
         settings = {"batch_size": 10, "validation_data": judged, "verbose": 0, "callbacks": enough}
