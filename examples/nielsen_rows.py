@@ -16,8 +16,7 @@ Pair = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class Row:
-    """One network of the book. `book`: its figure in percent; `decay`: L2 times the samples, chapter 3's lambda.
-
+    """One network of the book. `book`: its figure in percent; `decay`: L2 times the samples, chapter 3's lambda;
     `orders` gives that of the pictures in each epoch where the book's own is known.
     """
 
@@ -41,12 +40,13 @@ class Row:
 
     def fit(self, model: clnet.Model, learned: Pair, judged: Pair, epochs: int, until_book: bool) -> float:
         """Train, and return the accuracy of the best epoch; `until_book`: stop where it reaches the book's figure."""
-        enough = [Enough(self.book / 100)] if until_book else []
+        enough = [Enough(self.book / 100)] * until_book
         settings = {"batch_size": 10, "validation_data": judged, "verbose": 0, "callbacks": enough}
         if self.orders is None:
             return max(model.fit(*learned, epochs=epochs, **settings).history["val_accuracy"])
         orders = itertools.islice(self.orders(len(learned[0])), epochs)
-        epoch = (model.fit(*(each[order] for each in learned), shuffle=False, **settings) for order in orders)
+        wanted = itertools.takewhile(lambda _: not model.stop_training, orders)
+        epoch = (model.fit(*(each[order] for each in learned), shuffle=False, **settings) for order in wanted)
         return max(history.history["val_accuracy"][-1] for history in epoch)
 
 
