@@ -15,6 +15,7 @@ import pyopencl as cl
 
 from clnet.errors import ArgumentError, DeviceMemoryError, NoDeviceError
 from clnet.facts import Facts
+from clnet.pocl import name_processor
 
 T = TypeVar("T")
 
@@ -128,6 +129,8 @@ class Device:
 
     def _make_context(self) -> cl.Context:
         context = self._given_context or cl.Context([self.cl_device, *_serial_siblings(self.cl_device)])
+        for cl_device in context.devices:
+            name_processor(cl_device)
         _known.setdefault(context.int_ptr, self)
         return context
 
