@@ -44,7 +44,7 @@ def _flags() -> set[str]:
 
 
 def _places(start: int, text: bytes) -> Iterator[int]:
-    """Where, from `start` on, lies a pointer to the text; read through a file, where a wrong address is but an error."""
+    """Where, from `start` on, lies a pointer to the text; read from a file, where a wrong address is but an error."""
     memory = os.open("/proc/self/mem", os.O_RDONLY)
     try:
         words = memoryview(os.pread(memory, DESCRIPTION, start)).cast("L")
