@@ -42,6 +42,7 @@ class Epilogue:
     `source` defines `static inline void epilogue(T value, size_t batch, int row, int column, <parameters>)`, which does
     all the writing. Parameters are called a letter and a number; `names` passes them on, `arguments` are their slots
     and scalars in that order. `plain`: it only stores the value at its place in the result, slot `arguments[0]`.
+    `fetches`: statements that fetch into the cache what it will read of other arrays at `batch`, `row` and `column`.
     """
 
     source: str
@@ -49,6 +50,7 @@ class Epilogue:
     names: str
     arguments: tuple[Hashable, ...]
     plain: bool = False
+    fetches: str = ""
 
 
 @dataclass(frozen=True)

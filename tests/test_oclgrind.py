@@ -5,19 +5,16 @@ Each program runs in a process of its own: a driver cannot be added to one that 
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import oclgrind
 import pytest
 
 ROOT = Path(__file__).parent.parent
-DRIVER = Path("/usr/lib/oclgrind/liboclgrind-rt-icd.so")  # Debian's package oclgrind
-pytestmark = pytest.mark.skipif(
-    not DRIVER.exists(), reason="Oclgrind is not installed (Debian: apt-get install oclgrind)"
-)
+pytestmark = oclgrind.needed
 
 RUN = """
 import sys
@@ -37,20 +34,11 @@ Run = Callable[..., tuple[str, str]]
 @pytest.fixture(scope="module")
 def under_oclgrind(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Python with these arguments: what it prints, and what Oclgrind reports: nothing if all is well."""
-    asked = {
-        "OCL_ICD_VENDORS": str(DRIVER),
-        "CLNET_DEVICE": "oclgrind",
-        "CLNET_CACHE": str(tmp_path_factory.mktemp("cache")),
-        "OCLGRIND_DATA_RACES": "1",
-        # What inlining makes of `restrict` is beyond Oclgrind 21.10: "Undefined external function: llvm.experimental.
-        # noalias.scope.decl". The word changes no result.
-        "OCLGRIND_BUILD_OPTIONS": "-Drestrict=",
-    }
-    clean = {name: value for name, value in os.environ.items() if name != "OCL_ICD_FILENAMES"}
+    environment = oclgrind.environment(tmp_path_factory.mktemp("cache"))
 
     def run(*arguments: str, seconds: float = 60) -> tuple[str, str]:
         command = [sys.executable, *arguments]
-        done = subprocess.run(command, env=clean | asked, cwd=ROOT, capture_output=True, text=True, timeout=seconds)
+        done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=seconds)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout, done.stderr.strip()
 

@@ -181,4 +181,5 @@ def parameters(seen: Problem, grid: Grid, registers: Registers, epilogue: Epilog
         SWAPPED=int(grid.form.swapped),
         EPILOGUE_PARAMETERS=epilogue.parameters,
         EPILOGUE_NAMES=epilogue.names,
+        EPILOGUE_FETCHES=epilogue.fetches,
     )

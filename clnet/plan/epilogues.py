@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from clnet.graph import Routine, count
-from clnet.index import Var, unflatten
+from clnet.index import Var, flatten, stride, unflatten
 from clnet.lowering import Epilogue
 from clnet.plan.fusion import Group
 from clnet.plan.source import Places, Source, preamble
@@ -29,4 +29,15 @@ def lower(group: Group, places: Places) -> Epilogue:
     head += f"{value_type(anchor.dtype)} value, size_t batch, int row, int column"
     text = f"{preamble(source.libraries, source.kinds)}{head}, {', '.join(declarations)})\n{{\n{body}}}\n"
     plain = group.outputs == [anchor]
-    return Epilogue(text, ", ".join(declarations), ", ".join(names), tuple(arguments), plain)
+    fetches = "".join(f"__builtin_prefetch(&{each}); " for each in _by_rows(source))
+    return Epilogue(text, ", ".join(declarations), ", ".join(names), tuple(arguments), plain, fetches)
+
+
+def _by_rows(source: Source) -> list[str]:
+    """What is read of arrays whose rows lie as those of the result do: neighbours in a row side by side."""
+    found = []
+    for node, index in source.loads:
+        place = flatten(index, node.shape)
+        if stride(place, "column") == 1 and stride(place, "row"):
+            found.append(source.element(node, index))
+    return found

@@ -46,6 +46,7 @@ class Source:
         self.libraries: list[str] = []
         self.kinds: set[str] = set()  # of its elements
         self.lines: list[str] = []
+        self.loads: list[tuple[Node, Index]] = []
         self.scopes: list[dict[tuple[int, Index], str]] = [{}]
         self.walks: dict[str, dict[Part, str]] = {}  # loop variable -> counters of its parts
         self.counters = 0
@@ -70,6 +71,7 @@ class Source:
             if node.dtype == np.float16:  # as if it had been stored, so that fusing changes no bit
                 text = f"(half)({text})"
         else:
+            self.loads.append((node, index))
             text = self.element(node, index)
         return self.statement(node, index, text)
 
