@@ -41,6 +41,7 @@ class Device:
         self.allocations = 0
         self.lock = threading.RLock()  # held while a plan is enqueued: the queue must not change under it
         self._held: dict[Hashable, Any] = {}
+        self._active: cl.CommandQueue | None = None
         self._given_context, self._given_queue = context, queue
         for handle in (context, queue):
             if handle is not None:
@@ -73,15 +74,15 @@ class Device:
     @property
     def active(self) -> cl.CommandQueue:
         """The queue that work goes to now."""
-        return self._held.get("active") or self.queue
+        return self._active or self.queue
 
     def activate(self, queue: cl.CommandQueue) -> cl.CommandQueue:
         """Work goes to this queue from now on: what is under way on the other is finished first."""
-        with self.lock:
-            active = self.active
-            if queue is not active:
-                active.finish()
-                self._held["active"] = queue
+        if queue is not self._active:
+            with self.lock:
+                if queue is not self.active:
+                    self.active.finish()
+                self._active = queue
         return queue
 
     def finish(self) -> None:

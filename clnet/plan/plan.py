@@ -35,6 +35,11 @@ class Result:
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
 
+    def of(self, tensor: Tensor) -> Tensor:
+        """The tensor that lies there, in this shape."""
+        same = tensor.shape == self.shape
+        return tensor if same else Tensor(self.shape, tensor.dtype, tensor.device, tensor.buffer)
+
 
 @dataclass(frozen=True)
 class Memory:
@@ -90,6 +95,8 @@ class Plan:
         self._cores, self._memory = cores, memory
         slots = {each for step in self.steps for each in step.launch.arguments if isinstance(each, tuple)}
         self._open = {slot for slot in slots if slot[0] in ("input", "output")}  # what has a buffer only when it runs
+        placed = {each.slot: each for each in self.results if isinstance(each.slot, tuple)}
+        self._fresh = {slot: each for slot, each in placed.items() if slot[0] == "output"}  # made anew by each call
         self._set: dict[Hashable, cl.Buffer] = {}  # what inputs and outputs are bound to now
         self._places: dict[Hashable, list[tuple[cl.Kernel, int]]] = {}  # slot -> where kernels take it
         self._nothing = device.cache("stands for no memory", lambda: cl.Buffer(device.context, 0, 16))
@@ -119,29 +126,18 @@ class Plan:
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Run once on tensors of the traced shapes and dtypes. Results are fresh but for inputs that are returned."""
         with self.device.lock:
-            self._take(inputs)
-            made: dict[Hashable, Tensor] = {}
-            returned = tuple(self._result(result, inputs, made) for result in self.results)
+            here: dict[Hashable, Tensor] = {("input", position): tensor for position, tensor in enumerate(inputs)}
+            for slot, result in self._fresh.items():
+                here[slot] = empty(result.shape, result.dtype, self.device)
+            self._point(here)
             self._enqueue(1, self._cores.once)
-        return returned
-
-    def _result(self, result: Result, inputs: Sequence[Tensor], made: dict[Hashable, Tensor]) -> Tensor:
-        if isinstance(result.slot, Tensor):
-            source = result.slot
-        elif isinstance(result.slot, tuple) and result.slot[0] == "input":
-            source = inputs[result.slot[1]]
-        else:
-            if result.slot not in made:
-                made[result.slot] = empty(result.shape, result.dtype, self.device)
-            source = made[result.slot]
-            self._point(result.slot, source.buffer)
-        same = source.shape == result.shape
-        return source if same else Tensor(result.shape, result.dtype, self.device, source.buffer)
+        slots = [(each, each.slot) for each in self.results]
+        return tuple([each.of(slot if isinstance(slot, Tensor) else here[slot]) for each, slot in slots])
 
     def bind(self, *inputs: Tensor) -> None:
         """Take these tensors as the inputs of `replay`."""
         with self.device.lock:
-            self._take(inputs)
+            self._point({("input", position): tensor for position, tensor in enumerate(inputs)})
 
     def release(self) -> None:
         """Let go of the bound inputs and of the results of `replay`, so that their memory can be freed."""
@@ -152,23 +148,20 @@ class Plan:
                     kernel.set_arg(position, self._nothing)
             self._set.clear()
 
-    def _take(self, inputs: Sequence[Tensor]) -> None:
-        for position, tensor in enumerate(inputs):
-            self._point(("input", position), tensor.buffer)
-
-    def _point(self, slot: Hashable, buffer: cl.Buffer | None) -> None:
-        if buffer is None or self._set.get(slot) is buffer:
-            return
-        for kernel, position in self._places.get(slot, ()):
-            kernel.set_arg(position, buffer)
-        self._set[slot] = buffer
+    def _point(self, tensors: Mapping[Hashable, Tensor]) -> None:
+        """The kernels take these from now on."""
+        for slot, tensor in tensors.items():
+            buffer = tensor.buffer
+            if buffer is not None and self._set.get(slot) is not buffer:
+                for kernel, position in self._places.get(slot, ()):
+                    kernel.set_arg(position, buffer)
+                self._set[slot] = buffer
 
     def replay(self, times: int = 1) -> None:
         """Run `times` on the bound inputs; results go to the memory of the last call. Only enqueues."""
         with self.device.lock:
-            for result in self.results:
-                if isinstance(result.slot, tuple) and result.slot[0] == "output" and result.slot not in self._set:
-                    self._point(result.slot, empty(result.shape, result.dtype, self.device).buffer)
+            missing = {slot: result for slot, result in self._fresh.items() if slot not in self._set}
+            self._point({slot: empty(each.shape, each.dtype, self.device) for slot, each in missing.items()})
             if any(slot not in self._set for slot in self._open):
                 raise ArgumentError("Plan.replay: has no inputs yet, wanted plan(...) or plan.bind(...) first")
             self._enqueue(times, self._cores.repeated)
