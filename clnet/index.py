@@ -160,6 +160,18 @@ def stride(expr: Expr, name: str) -> int:
     return int(isinstance(expr, Var) and expr.name == name)
 
 
+def variables(expr: Expr) -> set[str]:
+    """Names of all variables, and C expressions, that it is computed from."""
+    if isinstance(expr, Flat):
+        return set().union(*map(variables, expr.parts))
+    if isinstance(expr, Sum):
+        return variables(expr.left) | variables(expr.right)
+    if isinstance(expr, Shifted):
+        return variables(expr.inner)
+    whole = expr.whole if isinstance(expr, Part) else expr
+    return {whole.name} if isinstance(whole, Var) and whole != ZERO else set()
+
+
 def is_split(expr: Expr) -> bool:
     """Whether computing it takes a division."""
     if isinstance(expr, Flat):

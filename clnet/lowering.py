@@ -41,8 +41,11 @@ class Epilogue:
 
     `source` defines `static inline void epilogue(T value, size_t batch, int row, int column, <parameters>)`, which does
     all the writing. Parameters are called a letter and a number; `names` passes them on, `arguments` are their slots
-    and scalars in that order. `plain`: it only stores the value at its place in the result, slot `arguments[0]`.
-    `fetches`: statements that fetch into the cache what it will read of other arrays at `batch`, `row` and `column`.
+    and scalars in that order. Where a parameter is a number that lies in memory, as a learning rate does, a kernel has
+    its address (`declared`), and loads it once (`loaded`): in a masked loop compilers gather it, 16 times.
+
+    `plain`: it only stores the value at its place in the result, slot `arguments[0]`. `fetches`: statements that fetch
+    into the cache what it will read of other arrays at `batch`, `row` and `column`.
     """
 
     source: str
@@ -51,6 +54,19 @@ class Epilogue:
     arguments: tuple[Hashable, ...]
     plain: bool = False
     fetches: str = ""
+    declared: str = ""
+    loaded: str = ""
+
+    @property
+    def macros(self) -> dict[str, str]:
+        """What kernels declare (ARGUMENTS) and pass to functions (VALUES), and what these do (PARAMETERS, NAMES)."""
+        return {
+            "EPILOGUE_ARGUMENTS": self.declared or self.parameters,
+            "EPILOGUE_VALUES": self.loaded or self.names,
+            "EPILOGUE_PARAMETERS": self.parameters,
+            "EPILOGUE_NAMES": self.names,
+            "EPILOGUE_FETCHES": self.fetches,
+        }
 
 
 @dataclass(frozen=True)

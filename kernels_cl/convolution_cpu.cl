@@ -141,7 +141,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void convolution(
     const int images,    // of a network: each has weights of its own
     const int x_images,  // after how many images of y those of x begin again: one batch may serve all networks
     const int zero,      // 0, which no compiler knows: see convolution_tile.cl
-    EPILOGUE_PARAMETERS) {
+    EPILOGUE_ARGUMENTS) {
     const size_t image = get_group_id(2 - PANEL);
     const int r0 = get_group_id(1) * block, r1 = MIN(r0 + block, Y_HEIGHT);
     __global const S *x = xs + image % x_images * (X_HEIGHT * X_WIDTH * X_CHANNELS);
@@ -150,5 +150,5 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void convolution(
         for (int p = 0; p < SPREAD_ACROSS; p++)
             for (int q = 0; q < COLUMNS(p); q += SEGMENT ? SEGMENT : Y_WIDTH)
                 segment(x, w, image, r, p, q, SEGMENT ? MIN(q + SEGMENT, COLUMNS(p)) : Y_WIDTH, get_group_id(PANEL),
-                        zero, EPILOGUE_NAMES);
+                        zero, EPILOGUE_VALUES);
 }

@@ -92,7 +92,7 @@ __kernel __attribute__((reqd_work_group_size(ACROSS, DOWN, 1))) void convolution
     const int part,                 // images of a part
     const int images,               // of a network
     const ulong x_stride, const ulong b_stride,  // elements from one network to the next; 0: all the same
-    EPILOGUE_PARAMETERS) {
+    EPILOGUE_ARGUMENTS) {
     __local T a[STEPS][TM + 1], b[STEPS][TN];
     const int row0 = get_group_id(1) * TM, column0 = get_group_id(0) * TN;
     for (int layer = get_group_id(2); layer < layers; layer += get_num_groups(2)) {
@@ -115,7 +115,7 @@ __kernel __attribute__((reqd_work_group_size(ACROSS, DOWN, 1))) void convolution
 #if PARTS
                 space[((size_t)layer * TAPS + row) * Y_CHANNELS + column] = sums[i][j];
 #else
-                epilogue(sums[i][j], BY_WEIGHTS ? network : layer, row, column, EPILOGUE_NAMES);
+                epilogue(sums[i][j], BY_WEIGHTS ? network : layer, row, column, EPILOGUE_VALUES);
 #endif
             }
     }
@@ -123,13 +123,13 @@ __kernel __attribute__((reqd_work_group_size(ACROSS, DOWN, 1))) void convolution
 
 #if PARTS
 // dw = the sum of the parts, in order.
-__kernel void merge(__global const T *restrict space, const int parts, EPILOGUE_PARAMETERS) {
+__kernel void merge(__global const T *restrict space, const int parts, EPILOGUE_ARGUMENTS) {
     const int e = get_global_id(0), row = e / Y_CHANNELS, column = e % Y_CHANNELS;
     const size_t network = get_global_id(1);
     if (row >= TAPS) return;
     T total = 0;
     for (int part = 0; part < parts; part++)
         total = total + space[((network * parts + part) * TAPS + row) * Y_CHANNELS + column];
-    epilogue(total, network, row, column, EPILOGUE_NAMES);
+    epilogue(total, network, row, column, EPILOGUE_VALUES);
 }
 #endif

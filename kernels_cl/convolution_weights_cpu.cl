@@ -125,7 +125,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void convolution_weights
     const int tiles,            // of a work-group
     const int zero,             // 0, which no compiler knows: see convolution_tile.cl
     const ulong x_stride, const ulong y_stride,  // elements from one network to the next; 0: all the same
-    EPILOGUE_PARAMETERS) {
+    EPILOGUE_ARGUMENTS) {
     const size_t network = get_group_id(2);
     const int tile0 = get_group_id(0) * tiles, tile1 = MIN(tile0 + tiles, TILES);
     const int begin = get_group_id(1) * part, end = MIN(begin + part, images);
@@ -139,14 +139,14 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void convolution_weights
         for (int r = 0; r < Y_HEIGHT; r += rows)
             for (int tile = tile0; tile < tile1; tile++)
                 block(waiting + tile * (MR * NR), sums, x, y, tile, count, r, MIN(r + rows, Y_HEIGHT), n > begin || r,
-                      n + count == end && r + rows >= Y_HEIGHT, network, zero, EPILOGUE_NAMES);
+                      n + count == end && r + rows >= Y_HEIGHT, network, zero, EPILOGUE_VALUES);
     }
 }
 
 #if PARTS
 // dw = the sum of the parts, in order.
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void merge(
-    __global const T *restrict space, const int parts, const int rows, EPILOGUE_PARAMETERS) {
+    __global const T *restrict space, const int parts, const int rows, EPILOGUE_ARGUMENTS) {
     const size_t network = get_group_id(1);
     __global const T *sums = space + network * SPACE((size_t)parts) + (size_t)parts * (TILES * MR * NR);
     const int row0 = get_group_id(0) * rows, row1 = MIN(row0 + rows, WEIGHTS / Y_CHANNELS);
@@ -154,7 +154,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void merge(
         for (int o = 0; o < Y_CHANNELS; o++) {
             T total = 0;
             for (int part = 0; part < parts; part++) total = total + sums[(size_t)part * WEIGHTS + row * Y_CHANNELS + o];
-            epilogue(total, network, row, o, EPILOGUE_NAMES);
+            epilogue(total, network, row, o, EPILOGUE_VALUES);
         }
 }
 #endif

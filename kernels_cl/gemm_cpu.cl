@@ -52,7 +52,7 @@
 #define EPILOGUE_FETCHES  // statements that fetch what the epilogue reads at (batch, row, column)
 #endif
 #ifndef AHEAD
-#define AHEAD 12       // steps of k by which B is fetched early where it is not packed
+#define AHEAD 4        // steps of k by which B is fetched early where it is not packed
 #endif
 
 #define NR (NV * WIDTH)            // columns of a tile
@@ -275,9 +275,9 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gemm(
     const int m, const int n, const int k,
     const int tiles,                // of a group, below each other
     const int panels,               // of a group, side by side
-    const ulong a_stride, const ulong b_stride, EPILOGUE_PARAMETERS) {
+    const ulong a_stride, const ulong b_stride, EPILOGUE_ARGUMENTS) {
     const size_t batch = get_group_id(2);
     const int tile0 = get_group_id(0) * tiles, panel0 = get_group_id(1) * panels;
     const int tile1 = MIN(tile0 + tiles, (m + MR - 1) / MR), panel1 = MIN(panel0 + panels, (n + NR - 1) / NR);
-    block(as + batch * a_stride, bs + batch * b_stride, m, n, k, batch, tile0, tile1, panel0, panel1, EPILOGUE_NAMES);
+    block(as + batch * a_stride, bs + batch * b_stride, m, n, k, batch, tile0, tile1, panel0, panel1, EPILOGUE_VALUES);
 }

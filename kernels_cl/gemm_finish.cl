@@ -6,9 +6,9 @@
 #endif
 
 // One work-item an element: (columns, rows, matrices).
-__kernel void gemm_finish(__global const T *restrict values, EPILOGUE_PARAMETERS) {
+__kernel void gemm_finish(__global const T *restrict values, EPILOGUE_ARGUMENTS) {
     const int column = get_global_id(0), row = get_global_id(1);
     const size_t batch = get_global_id(2);
     const T value = values[(batch * get_global_size(1) + row) * get_global_size(0) + column];
-    epilogue(value, batch, row, column, EPILOGUE_NAMES);
+    epilogue(value, batch, row, column, EPILOGUE_VALUES);
 }

@@ -82,7 +82,7 @@ __kernel __attribute__((reqd_work_group_size(ACROSS, DOWN, 1))) void gemm(
     __global const S *restrict as,  // of one matrix after the other, `a_stride` elements apart; 0: all the same
     __global const S *restrict bs,
     const int m, const int n, const int k, const int batches, const ulong a_stride, const ulong b_stride,
-    EPILOGUE_PARAMETERS) {
+    EPILOGUE_ARGUMENTS) {
     __local T a[TK][TM + PAD], b[TK][TN + PAD];
     const int x = get_local_id(0), y = get_local_id(1), item = y * ACROSS + x;
     const int row0 = get_group_id(1) * TM, column0 = get_group_id(0) * TN;
@@ -118,6 +118,6 @@ __kernel __attribute__((reqd_work_group_size(ACROSS, DOWN, 1))) void gemm(
             #pragma unroll
             for (int j = 0; j < RN; j++)
                 if (row0 + ROW(i) < m && column0 + COLUMN(j) < n)
-                    epilogue(c[i][j], batch, row0 + ROW(i), column0 + COLUMN(j), EPILOGUE_NAMES);
+                    epilogue(c[i][j], batch, row0 + ROW(i), column0 + COLUMN(j), EPILOGUE_VALUES);
     }
 }

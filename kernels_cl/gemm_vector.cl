@@ -99,7 +99,7 @@ APART static void compute(__global const S *restrict as, __global const S *restr
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gemm_vector(
     __global const S *restrict as,  // of one product after the other, `a_stride` elements apart; 0: all the same
     __global const S *restrict bs, const int n, const int k, const ulong a_stride, const ulong b_stride,
-    EPILOGUE_PARAMETERS) {
+    EPILOGUE_ARGUMENTS) {
     const size_t batch = get_group_id(1);
-    compute(as + batch * a_stride, bs + batch * b_stride, n, k, batch, get_group_id(0), EPILOGUE_NAMES);
+    compute(as + batch * a_stride, bs + batch * b_stride, n, k, batch, get_group_id(0), EPILOGUE_VALUES);
 }

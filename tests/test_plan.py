@@ -164,6 +164,27 @@ def test_dense_layer_is_one_launch(device: clnet.Device) -> None:
     assert "matmul add relu" in plan.summary()
 
 
+def test_a_product_with_numbers_and_rows_from_memory_is_one_launch(device: clnet.Device) -> None:
+    """The kernel loads the numbers before; which rows it reads is not known early enough to fetch them."""
+    random = np.random.default_rng(0)
+    a, b, table = (random.standard_normal(shape).astype(np.float32) for shape in ((9, 40), (40, 37), (5, 37)))
+    rows = random.integers(0, 5, 9).astype(np.int32)
+    scale, weights = variable(0.25, device), variable(random.standard_normal((9, 37)), device)
+    before = weights.numpy()
+
+    @clnet.compile
+    def step(a: clnet.Tensor, b: clnet.Tensor, table: clnet.Tensor, rows: clnet.Tensor) -> clnet.Tensor:
+        product = a @ b
+        weights.assign(weights - scale * product)
+        return product + ops.gather(table, rows)
+
+    given = (put(a, device), put(b, device), put(table, device), clnet.tensor(rows, device=device))
+    got = step(*given).numpy()
+    assert step.plan(*given).launches == 1
+    np.testing.assert_allclose(got, a @ b + table[rows], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(weights.numpy(), before - 0.25 * (a @ b), rtol=1e-4, atol=1e-4)
+
+
 def test_softmax_is_one_launch_on_any_axes(device: clnet.Device) -> None:
     for axis in (0, 1, -1, (1, 2)):
         plan = clnet.compile(lambda x, axis=axis: ops.softmax(x, axis=axis), device=device).plan(

@@ -198,6 +198,5 @@ def _source(problem: Problem, epilogue: Epilogue, registers: Registers, **consta
         **registers.parameters,
         **problem.constants,
         **constants,
-        EPILOGUE_PARAMETERS=epilogue.parameters,
-        EPILOGUE_NAMES=epilogue.names,
+        **epilogue.macros,
     )

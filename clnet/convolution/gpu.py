@@ -69,8 +69,7 @@ def _launch(
         SIDE=SIDE,
         **problem.constants,
         **constants,
-        EPILOGUE_PARAMETERS=epilogue.parameters,
-        EPILOGUE_NAMES=epilogue.names,
+        **epilogue.macros,
     )
     left = problem.batch * problem.inputs[0] * problem.inputs[1] * problem.channels
     dy = problem.batch * problem.outputs[0] * problem.outputs[1] * problem.filters

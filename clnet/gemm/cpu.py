@@ -179,7 +179,5 @@ def parameters(seen: Problem, grid: Grid, registers: Registers, epilogue: Epilog
         PANELS=SIDE_BY_SIDE if grid.pack_a else 1,
         PLAIN=int(epilogue.plain),
         SWAPPED=int(grid.form.swapped),
-        EPILOGUE_PARAMETERS=epilogue.parameters,
-        EPILOGUE_NAMES=epilogue.names,
-        EPILOGUE_FETCHES=epilogue.fetches,
+        **epilogue.macros,
     )

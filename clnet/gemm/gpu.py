@@ -65,8 +65,7 @@ def lower(problem: Problem, a: Hashable, b: Hashable, epilogue: Epilogue, form: 
         RN=form.side,
         TRANSPOSE_A=int(problem.transpose_a),
         TRANSPOSE_B=int(problem.transpose_b),
-        EPILOGUE_PARAMETERS=epilogue.parameters,
-        EPILOGUE_NAMES=epilogue.names,
+        **epilogue.macros,
     )
     strides = np.uint64(m * k * problem.a_batched), np.uint64(k * n * problem.b_batched)
     arguments = (a, b, np.int32(m), np.int32(n), np.int32(k), np.int32(problem.batch), *strides, *epilogue.arguments)

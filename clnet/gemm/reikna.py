@@ -24,9 +24,7 @@ def lower(device: Device, problem: Problem, a: Hashable, b: Hashable, epilogue: 
     source, name, sizes, names = device.cache(key, lambda: _compile(device, problem))
     slots = {"output": WORKSPACE, "matrix_a": a, "matrix_b": b}
     product = Launch(source, name, tuple(slots[each] for each in names), *sizes)
-    text = define(
-        T=c_type(problem.dtype), EPILOGUE_PARAMETERS=epilogue.parameters, EPILOGUE_NAMES=epilogue.names
-    ) + read("gemm_finish.cl")
+    text = define(T=c_type(problem.dtype), **epilogue.macros) + read("gemm_finish.cl")
     grid = (problem.n, problem.m, problem.batch)
     finish = Launch(epilogue.source + text, "gemm_finish", (WORKSPACE, *epilogue.arguments), grid, None)
     return Lowering((product, finish), problem.batch * problem.m * problem.n * problem.dtype.itemsize)

@@ -43,8 +43,7 @@ def lower(problem: Problem, a: Hashable, b: Hashable, epilogue: Epilogue, regist
         TRANSPOSE_B=int(seen.transpose_b),
         SWAPPED=int(is_swapped),
         COLUMNS=columns,
-        EPILOGUE_PARAMETERS=epilogue.parameters,
-        EPILOGUE_NAMES=epilogue.names,
+        **epilogue.macros,
     )
     source = epilogue.source + source + read("gemm_registers.cl") + read("gemm_vector.cl")
     strides = np.uint64(seen.k * seen.a_batched), np.uint64(seen.k * seen.n * seen.b_batched)
