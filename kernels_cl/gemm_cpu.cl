@@ -48,6 +48,9 @@
 #define SWAPPED 0      // A and B have changed places: a row here is a column of C
 #endif
 
+#ifndef FETCH
+#define FETCH 1        // fetch what is wanted next; 0: it is near
+#endif
 #ifndef EPILOGUE_FETCHES
 #define EPILOGUE_FETCHES  // statements that fetch what the epilogue reads at (batch, row, column)
 #endif
@@ -119,10 +122,10 @@ WIDE static inline void pack_b(T *restrict panel, __global const S *restrict bs,
 #endif
 }
 
-// Lines `line` to `end` of those that pack_b will read from b on.
+// What pack_b will read next: `lines` of them, from b on, and how many of these each tile fetches.
 typedef struct {
     __global const S *b;
-    int line, end;
+    int lines, share;
 } wanted;
 
 #if PACK_B
@@ -134,28 +137,30 @@ typedef struct {
 #define LINE_AT(i) ((size_t)((i) / NV) * n + (i) % NV * WIDTH)
 #endif
 
-// What pack_b will read after panel p of these, a block of k that begins at k0: the panel beside it, the next block, or,
-// in the next work-group, the panel beside the last. Of it the share of one tile of several.
-WIDE static inline wanted share(__global const S *restrict bs, const int n, const int k, const int k0, const int depth,
-                                const int p, const int panel0, const int panel1, const int tile, const int tiles) {
+// After panel p of these, in a block of k that begins at k0: the panel beside it, else the next block, else, for the next
+// work-group, the panel beside the last.
+WIDE static inline wanted after(__global const S *restrict bs, const int n, const int k, const int k0, const int depth,
+                                const int p, const int panel0, const int panel1, const int tiles) {
     const bool beside = p + 1 < panel1, below = k0 + depth < k;
     const int next = beside ? p + 1 : below ? panel0 : panel1, next_k = beside ? k0 : below ? k0 + depth : 0;
     const int column = MIN(next * NR, n - NR), lines = 0 <= column && next * NR < n ? LINES(MIN(depth, k - next_k)) : 0;
-    const wanted found = {bs + (TRANSPOSE_B ? (size_t)column * k + next_k : (size_t)next_k * n + column),
-                          (long)lines * tile / tiles, (long)lines * (tile + 1) / tiles};
+    const wanted found = {bs + (TRANSPOSE_B ? (size_t)column * k + next_k : (size_t)next_k * n + column), lines,
+                          (lines + tiles - 1) / tiles};
     return found;
 }
 #endif
 
+// The lines that the epilogue of an element at (row, column) reads.
 WIDE static inline void fetch_c(const size_t batch, const int row, const int column, EPILOGUE_PARAMETERS) {
     EPILOGUE_FETCHES
 }
 
-// The tile at (row0, column0): sums (MR, NV, WIDTH) (+)= a b over `depth` steps of k, vector v for the columns from COLUMN(v) on; or,
-// if given, cs (MR, NR) of C = a b. Fetches what is wanted next, and where the tile ends, for its epilogue.
+// The tile at (row0, column0): sums (MR, NV, WIDTH) (+)= a b over `depth` steps of k, vector v for the columns from
+// COLUMN(v) on; or, if given, cs (MR, NR) of C = a b. Fetches lines of `next` from `line` on, and, where the tile ends, for
+// its epilogue.
 WIDE static inline void multiply(T *restrict sums, __global T *restrict cs, A_FROM *restrict a,
                                  B_FROM *restrict b, const int m, const int n, const int k, const int depth,
-                                 const int last, const bool resume, const bool ends, const wanted next,
+                                 const int last, const bool resume, const bool ends, const wanted next, const int line,
                                  const size_t batch, const int row0, const int column0, EPILOGUE_PARAMETERS) {
     vector c[MR][NV];
     #pragma unroll
@@ -174,13 +179,13 @@ WIDE static inline void multiply(T *restrict sums, __global T *restrict cs, A_FR
             for (int v = 0; v < NV; v++) c[i][v] = x * row[v] + c[i][v];  // an FMA; fma() is a call in PoCL 3.0
         }
         b += B_STRIDE;
-#if PACK_B
-        if (next.line + kk < next.end) __builtin_prefetch(next.b + LINE_AT(next.line + kk));
-#else
+#if FETCH && PACK_B
+        if (kk < next.share && line + kk < next.lines) __builtin_prefetch(next.b + LINE_AT(line + kk));
+#elif FETCH
         #pragma unroll
         for (int v = 0; v < NV; v++) __builtin_prefetch(b + (size_t)AHEAD * n + v * WIDTH);
 #endif
-        if (ends && kk < LINES_OF_C) fetch_c(batch, LINE_OF_C(kk), EPILOGUE_NAMES);
+        if (FETCH && ends && kk < LINES_OF_C) fetch_c(batch, LINE_OF_C(kk), EPILOGUE_NAMES);
     }
 
     #pragma unroll
@@ -238,7 +243,9 @@ APART static void block(__global const S *restrict as, __global const S *restric
 #if PACK_B
             pack_b(panel, bs, n, k, k0, depth, column0, last);
             const T *b = panel;
+            const wanted next = after(bs, n, k, k0, depth, p, panel0, panel1, tile1 - tile0);
 #else
+            const wanted next = {0, 0, 0};
             __global const S *b = bs + (size_t)k0 * n + column0;
 #endif
             for (int t = tile0; t < tile1; t++) {
@@ -255,13 +262,9 @@ APART static void block(__global const S *restrict as, __global const S *restric
 #else
                 __global T *cs = 0;
 #endif
-#if PACK_B
-                const wanted next = share(bs, n, k, k0, depth, p, panel0, panel1, t - tile0, tile1 - tile0);
-#else
-                const wanted next = {0, 0, 0};
-#endif
                 const bool ends = kb == blocks - 1;
-                multiply(tile, cs, a, b, m, n, k, depth, last, kb > 0, ends, next, batch, row0, column0, EPILOGUE_NAMES);
+                multiply(tile, cs, a, b, m, n, k, depth, last, kb > 0, ends, next, (t - tile0) * next.share, batch, row0,
+                         column0, EPILOGUE_NAMES);
                 if (ends && !cs)
                     finish(tile, batch, n, row0, t * MR - row0, column0, p * NR - column0, last, EPILOGUE_NAMES);
             }

@@ -15,6 +15,7 @@
 __kernel void gather_backward(__global T *restrict dxs, __global const T *restrict dys,
                               __global const INDEX *restrict indices, const int rows, const int columns,
                               const int count,          // of the indices
+                              const int repeat,         // of them in a row that a row of dys is for
                               const int rows_of_item) {
     const int begin = get_global_id(1) * rows_of_item, end = min(begin + rows_of_item, rows);
 #if GPU
@@ -29,7 +30,7 @@ __kernel void gather_backward(__global T *restrict dxs, __global const T *restri
         const int row = index < 0 ? 0 : index < rows ? (int)index : rows - 1;
         if (row < begin || row >= end) continue;
         __global T *dx = dxs + (size_t)row * columns;
-        __global const T *dy = dys + (size_t)i * columns;
+        __global const T *dy = dys + (size_t)(i / repeat) * columns;
         for (int j = first; j < stop; j++) dx[j] += dy[j];
     }
 }

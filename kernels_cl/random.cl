@@ -25,25 +25,3 @@ static inline __attribute__((always_inline)) uint philox(uint c0, uint c1, uint 
 
 // Uniform in [0, 1) with 24 bits, so that float holds it exactly and 1 is never reached.
 static inline float unit(const uint word) { return (float)(word >> 8) * 0x1p-24f; }
-
-// Where element i of 0..count-1 goes in a random order: a Feistel network of four Philox rounds over the least even
-// number of bits that holds count, walked until it ends inside (fewer than four steps on average).
-// Source: Black and Rogaway, "Ciphers with Arbitrary Finite Domains" (CT-RSA 2002), cycle walking.
-static inline int permuted(const int i, const int count, uint counter, uint stream, uint k0, uint k1)
-{
-    int half_bits = 1;
-    while ((1L << (2 * half_bits)) < count)
-        ++half_bits;
-    const uint mask = (1u << half_bits) - 1u;
-    uint x = (uint)i;
-    do {
-        uint left = x >> half_bits, right = x & mask;
-        for (uint round = 0; round < 4; ++round) {
-            const uint mixed = left ^ (philox(right, counter, stream + round * 0x9E3779B9u, k0, k1) & mask);
-            left = right;
-            right = mixed;
-        }
-        x = (left << half_bits) | right;
-    } while (x >= (uint)count);
-    return (int)x;
-}

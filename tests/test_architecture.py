@@ -16,7 +16,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 KERNELS = sorted((ROOT / "kernels_cl").glob("*.cl"))
 ENVIRONMENT = {"CLNET_DEVICE", "CLNET_CACHE", "CLNET_DATA"}
 # .cl files without a Python module of their own name
-LIBRARIES = {"math.cl": "functions that other families call"}
+LIBRARIES = {"math.cl": "functions that other families call", "permutation.cl": "the one kernel of ops/random.py"}
 # module-level state, each with its reason
 STATE = {"device.py: _known": "which Device a user's context or queue belongs to, weakly held"}
 

@@ -73,6 +73,12 @@ def rows() -> list[Case]:
             lambda x: x[[[0, 0, 1], [len(x) - 1, len(x) - 1, 1]]],
             [*cube, ((300, 65),)],
         ),
+        (
+            "gather_mean",  # whose gradient is one row for all that were gathered
+            lambda x: ops.mean(ops.gather(x, _indices(x, [[1, 0, 1], [0, 0, 1]])), axis=1),
+            lambda x: x[[[1, 0, 1], [0, 0, 1]]].mean(axis=1),
+            cube,
+        ),
         ("dynamic_slice", lambda x: ops.dynamic_slice(x, _indices(x, 1), x.shape[0] - 1), lambda x: x[1:], cube),
     ]
     pictures: list[Shapes] = [((2, 4, 5, 3),), ((1, 1, 1, 1),), ((3, 33, 17, 2),)]

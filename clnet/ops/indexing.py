@@ -13,11 +13,12 @@ import numpy as np
 
 from clnet.compiled import eager
 from clnet.errors import DTypeError, ShapeError
-from clnet.graph import Emitter, Node, Op, Pointwise, Routine, Spec
+from clnet.graph import Broadcast, Emitter, Node, Op, Pointwise, Routine, Spec, count
 from clnet.index import Index, Var
 from clnet.kernels import DOUBLE, Launch, define, read
 from clnet.lowering import Epilogue, Lowering, Target
 from clnet.ops.elementwise import convert, like, sum_dtype, where
+from clnet.ops.reduction import sum
 from clnet.ops.shape import Reshape, Transpose, one_axis, reshape, transpose
 from clnet.tensor import C_TYPES, Tensor
 from clnet.trace import apply, as_node, widened
@@ -59,15 +60,37 @@ class Gather(Pointwise):
 
     def gradient(self, node: Node, dy: Tensor) -> Sequence[Tensor | None]:
         x, indices = node.inputs
-        rows = convert(as_node(dy), sum_dtype(dy.dtype))
-        return [like(apply(GatherBackward(x.shape), rows, indices), x), None]
+        rows, repeat = _repeated(as_node(dy), indices.ndim)
+        rows = convert(rows, sum_dtype(dy.dtype))
+        return [like(apply(GatherBackward(x.shape, repeat), rows, indices), x), None]
+
+
+def _repeated(dy: Node, axes: int) -> tuple[Node, int]:
+    """Rows of dy (i..., j...), and for how many of the first `axes` each stands, one after another.
+
+    A mean over what was gathered has one gradient for all: it is not written out for each.
+    """
+    if not isinstance(dy.op, Broadcast):
+        return dy, 1
+    (own,) = dy.inputs
+    shape = (1,) * (dy.ndim - own.ndim) + own.shape
+    kept = axes
+    while kept and shape[kept - 1] == 1:
+        kept -= 1
+    if shape[:kept] + shape[axes:] != dy.shape[:kept] + dy.shape[axes:]:
+        return dy, 1
+    return as_node(reshape(own, shape[:kept] + shape[axes:])), count(dy.shape[kept:axes])
 
 
 @dataclass(frozen=True)
 class GatherBackward(Routine):
-    """dx[r, j...] = sum of dy[i..., j...] where indices[i...] = r, in the order of the indices."""
+    """dx[r, j...] = sum of dy[i..., j...] where indices[i...] = r, in the order of the indices.
+
+    Where dy lacks the last axes of the indices, `repeat` of these in a row have one row of it.
+    """
 
     shape: tuple[int, ...]
+    repeat: int = 1
     fuses = False
 
     def infer(self, *inputs: Spec) -> Spec:
@@ -77,7 +100,7 @@ class GatherBackward(Routine):
         return 0, 1
 
     def multiply_adds(self, node: Node) -> float:
-        return node.size + node.inputs[0].size
+        return node.size + node.inputs[0].size * self.repeat
 
     def lower(self, node: Node, operands: Sequence[Hashable], epilogue: Epilogue, target: Target) -> Lowering:
         indices = node.inputs[1]
@@ -89,7 +112,7 @@ class GatherBackward(Routine):
         down, rows_of_item = target.blocks(rows, items=-(-GPU_ITEMS // across) if target.gpu else 0)
         source = define(T=C_TYPES[node.dtype], INDEX=C_TYPES[indices.dtype], GPU=int(target.gpu)) + read("indexing.cl")
         source = DOUBLE * (node.dtype == np.float64) + source
-        sizes = (np.int32(rows), np.int32(columns), np.int32(indices.size), np.int32(rows_of_item))
+        sizes = map(np.int32, (rows, columns, indices.size, self.repeat, rows_of_item))
         arguments = (epilogue.arguments[0], *operands, *sizes)
         return Lowering((Launch(source, "gather_backward", arguments, (across, down), (wide, 1)),))
 
@@ -97,10 +120,14 @@ class GatherBackward(Routine):
         dy, indices = inputs
         rows, *rest = self.shape
         wide = [dy if many[0] else widened(dy, networks), _rows_of_all(indices, many[1], networks, rows)]
-        return Reshape((networks, *self.shape)), [apply(GatherBackward((networks * rows, *rest)), *wide)]
+        return Reshape((networks, *self.shape)), [apply(GatherBackward((networks * rows, *rest), self.repeat), *wide)]
 
     def gradient(self, node: Node, dy: Tensor) -> Sequence[Tensor | None]:
-        return [apply(Gather(), dy, node.inputs[1]), None]
+        rows, indices = node.inputs
+        gathered: Tensor = apply(Gather(), dy, indices)
+        if self.repeat > 1:
+            gathered = sum(reshape(gathered, (-1, self.repeat, *self.shape[1:])), axis=1)
+        return [reshape(gathered, rows.shape), None]
 
 
 def _rows_of_all(indices: Node, is_many: bool, networks: int, rows: int) -> Node:

@@ -6,19 +6,24 @@ Nothing is stored: the backward pass computes a mask again. Source: Philox 4x32-
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from clnet.compiled import eager
 from clnet.errors import ArgumentError
-from clnet.graph import Emitter, Node, Op, Pointwise, Spec
+from clnet.graph import Constant, Emitter, Node, Op, Pointwise, Routine, Spec
 from clnet.index import Index, Var
+from clnet.kernels import Launch, define, read
+from clnet.lowering import Epilogue, Lowering, Target
 from clnet.ops.elementwise import convert, cos, less, log, operands, sqrt, where
 from clnet.tensor import Tensor
 from clnet.trace import all_widened, apply, as_node
+
+BLOCK = 256  # elements of a permutation that a core walks side by side
+GROUP = 64  # work-items of a GPU, each with one element
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ class Random(Pointwise):
         return len(self.seed) if isinstance(self.seed, tuple) else 0
 
     def infer(self, *inputs: Spec) -> Spec:
-        return Spec(self.shape, np.dtype(np.int32 if self.title == "permutation" else np.float32))
+        return Spec(self.shape, np.dtype(np.float32))
 
     def emit(self, node: Node, index: Index, emitter: Emitter) -> str:
         assert isinstance(self.seed, int)
@@ -68,17 +73,12 @@ class Random(Pointwise):
         emitter.define("random.cl")
         stream = emitter.scalar(self.stream, np.dtype(np.uint32))
         key = f"(uint){counter}, {stream}, {', '.join(words)}"
-        place = emitter.code(index, self.shape)
-        if self.title == "permutation":
-            return f"permuted({place}, {emitter.scalar(self.shape[0], np.dtype(np.int32))}, {key})"
-        return f"unit(philox((uint)({place}), {key}))"
+        return f"unit(philox((uint)({emitter.code(index, self.shape)}), {key}))"
 
     def stacked(self, inputs: Sequence[Node], many: Sequence[bool], networks: int) -> tuple[Op, Sequence[Node]]:
         """What each network would draw alone, by its own seed."""
-        seeds = self.seed if isinstance(self.seed, tuple) else (self.seed,) * networks
-        words = np.array([(seed & 0xFFFFFFFF, seed >> 32) for seed in seeds], np.uint32)
         each = RandomOfEach(self.shape, 0, self.stream, self.title)
-        return each, [*all_widened(inputs, many, networks), as_node(words)]
+        return each, [*all_widened(inputs, many, networks), as_node(_words(self.seed, networks))]
 
 
 @dataclass(frozen=True)
@@ -94,15 +94,70 @@ class RandomOfEach(Random):
         return self.drawn(emitter, index[1:], emitter.value(counter, index[:1]), (low, high))
 
 
+@dataclass(frozen=True)
+class Permutation(Routine):
+    """Where each of `samples` goes in a random order: (samples,), or of each network (networks, samples).
+
+    Inputs: the counter (), or counters (networks,) and words of the seeds (networks, 2).
+    """
+
+    samples: int
+    seed: int | tuple[int, ...]
+    stream: int
+    each: bool = False  # whether its inputs are those of many networks
+    fuses = False
+
+    @property
+    def networks(self) -> int:
+        return len(self.seed) if isinstance(self.seed, tuple) else 0
+
+    def infer(self, *inputs: Spec) -> Spec:
+        return Spec((*inputs[0].shape, self.samples), np.dtype(np.int32))
+
+    def runs(self, node: Node) -> tuple[int, int]:
+        return 0, 0
+
+    def multiply_adds(self, node: Node) -> float:
+        return 2000.0 * node.size  # 40 ns for each
+
+    def lower(self, node: Node, operands: Sequence[Hashable], epilogue: Epilogue, target: Target) -> Lowering:
+        if not node.size:
+            return Lowering(())
+        words = operands[1] if self.each else _words(self.seed, 1).tobytes()
+        block = 1 if target.gpu else BLOCK
+        source = define(BLOCK=block) + read("random.cl") + read("permutation.cl")
+        arguments = (epilogue.arguments[0], operands[0], words, np.int32(self.samples), np.uint32(self.stream))
+        wide = GROUP if target.gpu else 1
+        grid = (-(-self.samples // (block * wide)) * wide, node.size // self.samples)
+        return Lowering((Launch(source, "permutation", arguments, grid, (wide, 1)),))
+
+    def stacked(self, inputs: Sequence[Node], many: Sequence[bool], networks: int) -> tuple[Op, Sequence[Node]]:
+        return replace(self, seed=0, each=True), [
+            *all_widened(inputs, many, networks),
+            as_node(_words(self.seed, networks)),
+        ]
+
+
+def _words(seed: int | tuple[int, ...], networks: int) -> np.ndarray[Any, Any]:
+    """Two words of each network's seed, (networks, 2)."""
+    seeds = seed if isinstance(seed, tuple) else (seed,) * networks
+    return np.array([(each & 0xFFFFFFFF, each >> 32) for each in seeds], np.uint32)
+
+
 def _draw(title: str, shape: int | Sequence[int], key: Key) -> Node:
-    if not isinstance(key, Key):
-        raise ArgumentError(f"{title}: got key {key!r}, wanted an ops.Key(seed, stream, counter)")
     wanted = (shape,) if isinstance(shape, int) else tuple(shape)
-    seeds = (key.seed,) if isinstance(key.seed, int) else key.seed
-    words, stream = tuple(seed & 0xFFFFFFFFFFFFFFFF for seed in seeds), key.stream & 0xFFFFFFFF
-    seed = words[0] if len(set(words)) == 1 else words  # networks of one seed share what they draw
-    counter = convert(as_node(key.counter), np.dtype(np.int32))
+    seed, stream, counter = _parts(title, key)
     return apply(Random(wanted, seed, stream, title), counter)
+
+
+def _parts(who: str, key: Key) -> tuple[int | tuple[int, ...], int, Node]:
+    """Seed, stream and counter as the kernels take them; networks of one seed share what they draw."""
+    if not isinstance(key, Key):
+        raise ArgumentError(f"{who}: got key {key!r}, wanted an ops.Key(seed, stream, counter)")
+    seeds = (key.seed,) if isinstance(key.seed, int) else key.seed
+    words = tuple(seed & 0xFFFFFFFFFFFFFFFF for seed in seeds)
+    counter = convert(as_node(key.counter), np.dtype(np.int32))
+    return words[0] if len(set(words)) == 1 else words, key.stream & 0xFFFFFFFF, counter
 
 
 @eager
@@ -123,7 +178,10 @@ def random_normal(shape: int | Sequence[int], *, key: Key, device: Any = None) -
 @eager
 def permutation(n: int, *, key: Key, device: Any = None) -> Tensor:
     """0 .. n-1 in a random order, int32; each element is computed on its own."""
-    return _draw("permutation", n, key)
+    seed, stream, counter = _parts("permutation", key)
+    if isinstance(counter.op, Constant):  # kernels take it from memory
+        counter = as_node(np.asarray(counter.op.value))
+    return apply(Permutation(n, seed, stream), counter)
 
 
 @eager
