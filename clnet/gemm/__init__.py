@@ -44,7 +44,7 @@ def lower(
     if form == "reikna" and problem.k > 0:  # it has no sum of nothing
         return reikna.lower(device, problem, a, b, epilogue)
     units = units or (1 if serial_is_faster(problem) else device.facts.units)
-    name = _name(device, problem, form, units)
+    name = _name(device, problem, form, units, epilogue.plain)
     registers = Registers.of(device, problem)
     for_gpu = gpu.parse(name)
     if for_gpu is not None:
@@ -59,13 +59,13 @@ def lower(
     raise ArgumentError(f"gemm: no form {name!r} for {problem}, wanted 'reikna' or one of {forms(device, problem)}")
 
 
-def _name(device: Device, problem: Problem, form: str | None, units: int) -> str:
+def _name(device: Device, problem: Problem, form: str | None, units: int, plain: bool) -> str:
     """The name of the own form that `form` asks for."""
     if form in (None, "reikna"):
-        return select(device, problem, units=units)
+        return select(device, problem, units=units, plain=plain)
     if form == "gpu":
         return gpu.forms(device, problem)[0].name
-    return forms(device, problem, units=units)[0] if form == "rule" else form
+    return forms(device, problem, units=units, plain=plain)[0] if form == "rule" else form
 
 
 def measure(device: Device, problem: Problem, *, seconds: float = 0.2) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, gcd
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from clnet.lowering import Epilogue, Lowering
 BLOCK = 256  # steps of k, and rows of C, that a work-group packs for: a panel of 3 AVX-512 vectors is 48 KB
 SIDE_BY_SIDE = 4  # panels for which a group packs A once: one gives 69, four 90 GFLOP/s at 2048 cubed, A transposed
 FAR = 128 << 10  # bytes of B and C from which they are fetched early; 16-48-48-48-48-3 is 2 % faster without
+NEAR = 24 << 10  # bytes of a panel of B that stay in the first cache from one tile to the next
+LINE = 64  # bytes of a line of the cache
 ROWS, VECTORS = 10, 8  # the largest tile's sides: more rows than that, and their addresses leave the registers
 NAME = re.compile(r"cpu-(\d+)x(\d+)(-packed)?(-swapped)?")
 
@@ -54,10 +56,10 @@ class Grid:
         return ceil(self.rows / self.tiles), ceil(self.columns / self.panels)
 
 
-def forms(device: Device, problem: Problem, units: int) -> list[Form]:
-    """The forms worth trying, the likely best for so many cores first."""
+def forms(device: Device, problem: Problem, units: int, *, plain: bool = True) -> list[Form]:
+    """The forms worth trying, the likely best for so many cores first; `plain`: the epilogue only stores."""
     registers = Registers.of(device, problem)
-    candidates = {form: cost(form, problem, registers, units) for form in _candidates(problem, registers)}
+    candidates = {form: cost(form, problem, registers, units, plain) for form in _candidates(problem, registers)}
     return sorted(candidates, key=candidates.__getitem__)
 
 
@@ -93,7 +95,7 @@ def parse(name: str, problem: Problem, registers: Registers) -> Form | None:
     return form
 
 
-def cost(form: Form, problem: Problem, registers: Registers, units: int) -> float:
+def cost(form: Form, problem: Problem, registers: Registers, units: int, plain: bool = True) -> float:
     """Cycles of a core, roughly: what matters is the order that it puts forms in.
 
     Fitted to timings on Zen 4; a cycle is one multiply-add of a vector, or one load.
@@ -101,7 +103,10 @@ def cost(form: Form, problem: Problem, registers: Registers, units: int) -> floa
     seen = swapped(problem) if form.swapped else problem
     grid = cover(form, seen, registers, units)
     rows, vectors, k, width = form.rows, form.vectors, seen.k, registers.width
-    step = max(rows * vectors, rows + vectors) + 0.25 * (rows + vectors)
+    step = float(max(rows * vectors, rows + vectors))
+    if min(k, BLOCK if grid.pack_b else k) * vectors * width * registers.size > NEAR:  # B comes from the second cache
+        step = max(step, 3.5 * vectors)
+    step += 0.25 * (rows + vectors)
     if grid.columns > 1:  # A comes once for each panel
         step += 0.15 * rows
     if not grid.pack_b:  # B comes again for each row of tiles, slowly where its own rows are pages apart
@@ -110,8 +115,11 @@ def cost(form: Form, problem: Problem, registers: Registers, units: int) -> floa
         step += vectors * again * (1 - 1 / grid.rows)
     if seen.transpose_a and not grid.pack_a and k >= BLOCK and seen.m * registers.size >= 2048:
         step += 0.6 * rows  # A's columns too
-    finish = rows * vectors * (2.5 * width if form.swapped else 4)
-    begin = 60 if grid.pack_b else 310
+    if seen.transpose_a and not grid.pack_a and k > _held(seen.m * registers.size):
+        step += 20  # each step's line of A comes from memory: 512 x 128, 2048 steps, 3.6 ms, packed 2.0
+    apart = form.swapped and not plain and seen.m * registers.size > LINE  # rows of C, which is read by columns
+    finish = rows * vectors * (40 * width if apart else 2.5 * width if form.swapped else 4)
+    begin = 60 if grid.pack_b else 550 if seen.transpose_a else 310
     work = grid.rows * grid.columns * (begin + k * step + finish)
     down, across = grid.groups
     if grid.pack_b:
@@ -122,6 +130,11 @@ def cost(form: Form, problem: Problem, registers: Registers, units: int) -> floa
     group = work / (down * across) + 100
     alone = group * down * across * seen.batch
     return max(group, min(alone, alone / units + group))  # who comes last finds less to do, the smaller the groups
+
+
+def _held(apart: int) -> int:
+    """How many lines, so many bytes apart, a core's second cache holds: 1 MB in 2,048 sets of 8."""
+    return 8 * 2048 // (gcd(apart // LINE, 2048) if apart % LINE == 0 else 1)
 
 
 def cover(form: Form, seen: Problem, registers: Registers, units: int) -> Grid:

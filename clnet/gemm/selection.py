@@ -40,10 +40,10 @@ def work(device: Device, problem: Problem) -> float:
     return registers.width * cpu.cost(cpu.forms(device, problem, 1)[0], problem, registers, 1)
 
 
-def forms(device: Device, problem: Problem, *, units: int | None = None) -> list[str]:
+def forms(device: Device, problem: Problem, *, units: int | None = None, plain: bool = True) -> list[str]:
     """Names of the own forms made for this kind of device that can run the problem, the likely best first.
 
-    `units`: cores that will share it; None: those that are worth waking.
+    `units`: cores that will share it; None: those that are worth waking. `plain`: the epilogue only stores.
     """
     units = units or (1 if serial_is_faster(problem) else device.facts.units)
     problem = replace(problem, m=max(1, problem.m), n=max(1, problem.n), batch=max(1, problem.batch))
@@ -51,12 +51,12 @@ def forms(device: Device, problem: Problem, *, units: int | None = None) -> list
         return [form.name for form in gpu.forms(device, problem)]
     if vector.suits(problem, Registers.of(device, problem)):
         return [vector.NAME]
-    return [form.name for form in cpu.forms(device, problem, units)]
+    return [form.name for form in cpu.forms(device, problem, units, plain=plain)]
 
 
-def select(device: Device, problem: Problem, *, units: int | None = None) -> str:
+def select(device: Device, problem: Problem, *, units: int | None = None, plain: bool = True) -> str:
     """The form measured best for this problem, by this process or an earlier one, else the likely best."""
-    names = forms(device, problem, units=units)
+    names = forms(device, problem, units=units, plain=plain)
     measured = _measured(device).get(_key(problem))
     return measured if measured in names else names[0]
 
