@@ -32,7 +32,7 @@
 #define STATES 2
 #define SECTIONS 6
 
-static inline void cell(const T *x, const T *u, const T *before, T *after) {
+static inline __attribute__((always_inline)) void cell(const T *x, const T *u, const T *before, T *after) {
     const T i = sigmoid(x[0] + u[0]), f = sigmoid(x[LANES] + u[LANES]);
     const T g = hyperbolic_tangent(x[2 * LANES] + u[2 * LANES]), o = sigmoid(x[3 * LANES] + u[3 * LANES]);
     const T c = f * before[LANES] + i * g;
@@ -42,7 +42,7 @@ static inline void cell(const T *x, const T *u, const T *before, T *after) {
 }
 
 // d (STATES): gradients of the new states, which become those that reach the old ones past the gates; dx, du (GATES).
-static inline void cell_backward(const T *after, const T *before, T *d, T *dx, T *du) {
+static inline __attribute__((always_inline)) void cell_backward(const T *after, const T *before, T *d, T *dx, T *du) {
     const T i = after[2 * LANES], f = after[3 * LANES], g = after[4 * LANES], o = after[5 * LANES];
     const T t = hyperbolic_tangent(after[LANES]);
     const T dc = d[LANES] + d[0] * o * (1 - t * t);
@@ -61,14 +61,14 @@ static inline void cell_backward(const T *after, const T *before, T *d, T *dx, T
 #define STATES 1
 #define SECTIONS 5
 
-static inline void cell(const T *x, const T *u, const T *before, T *after) {
+static inline __attribute__((always_inline)) void cell(const T *x, const T *u, const T *before, T *after) {
     const T z = sigmoid(x[0] + u[0]), r = sigmoid(x[LANES] + u[LANES]), q = u[2 * LANES];
     const T n = hyperbolic_tangent(x[2 * LANES] + r * q);
     after[0] = z * before[0] + (1 - z) * n;
     after[LANES] = z, after[2 * LANES] = r, after[3 * LANES] = n, after[4 * LANES] = q;
 }
 
-static inline void cell_backward(const T *after, const T *before, T *d, T *dx, T *du) {
+static inline __attribute__((always_inline)) void cell_backward(const T *after, const T *before, T *d, T *dx, T *du) {
     const T z = after[LANES], r = after[2 * LANES], n = after[3 * LANES], q = after[4 * LANES];
     const T dn = d[0] * (1 - z) * (1 - n * n);
     du[0] = dx[0] = d[0] * (before[0] - n) * z * (1 - z);
@@ -83,11 +83,11 @@ static inline void cell_backward(const T *after, const T *before, T *d, T *dx, T
 #define STATES 1
 #define SECTIONS 1
 
-static inline void cell(const T *x, const T *u, const T *before, T *after) {
+static inline __attribute__((always_inline)) void cell(const T *x, const T *u, const T *before, T *after) {
     after[0] = CELL == RELU ? relu(x[0] + u[0]) : hyperbolic_tangent(x[0] + u[0]);
 }
 
-static inline void cell_backward(const T *after, const T *before, T *d, T *dx, T *du) {
+static inline __attribute__((always_inline)) void cell_backward(const T *after, const T *before, T *d, T *dx, T *du) {
     const T h = after[0];
     du[0] = dx[0] = CELL == RELU ? relu_backward(d[0], h) : d[0] * (1 - h * h);
     d[0] = 0;
