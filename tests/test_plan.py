@@ -50,6 +50,19 @@ def test_results_are_fresh(device: clnet.Device) -> None:
     assert (first.item(), second.item()) == (2, 10)
 
 
+def test_a_result_that_nobody_holds_gives_its_memory_to_the_next(device: clnet.Device) -> None:
+    double = clnet.compile(lambda x: x * 2, device=device)
+    inputs = [put([number], device) for number in range(5)]
+    kept = [double(inputs[1]), double(inputs[2]).to_pyopencl(), double(inputs[3]).buffer]
+    before = device.allocations
+    for _ in range(20):
+        assert double(inputs[4]).item() == 8
+    assert device.allocations <= before + 1
+    found = np.empty(1, np.float32)
+    device.download(kept[2], found)
+    assert (kept[0].item(), kept[1].get(), found) == (2, 4, 6)
+
+
 def test_results_may_be_equal_constant_and_empty(device: clnet.Device) -> None:
     def function(x: clnet.Tensor) -> Any:
         return {"a": x + 1, "b": [1 + x, ops.zeros((2,))], "c": ops.reshape(x + 1, (1, 2)), "d": x[:0]}

