@@ -113,12 +113,13 @@ def cost(form: Form, problem: Problem, registers: Registers, units: int, plain: 
         pages = seen.n * registers.size / 4096
         again = 1.2 if pages >= 1 and k > BLOCK else min(0.5, 0.15 + pages / 3)
         step += vectors * again * (1 - 1 / grid.rows)
-    if seen.transpose_a and not grid.pack_a and k >= BLOCK and seen.m * registers.size >= 2048:
+    apart = seen.m * registers.size
+    if seen.transpose_a and not grid.pack_a and k >= BLOCK and apart >= 2048:
         step += 0.6 * rows  # A's columns too
-    if seen.transpose_a and not grid.pack_a and k > _held(seen.m * registers.size):
-        step += 20  # each step's line of A comes from memory: 512 x 128, 2048 steps, 3.6 ms, packed 2.0
-    apart = form.swapped and not plain and seen.m * registers.size > LINE  # rows of C, which is read by columns
-    finish = rows * vectors * (40 * width if apart else 2.5 * width if form.swapped else 4)
+        if k > _held(apart):
+            step += 20  # each step's line of A comes from memory: 512 x 128, 2048 steps, 3.6 ms, packed 2.0
+    by_columns = form.swapped and not plain and apart > LINE  # what the epilogue reads lies in rows of C
+    finish = rows * vectors * (40 * width if by_columns else 2.5 * width if form.swapped else 4)
     begin = 60 if grid.pack_b else 550 if seen.transpose_a else 310
     work = grid.rows * grid.columns * (begin + k * step + finish)
     down, across = grid.groups
