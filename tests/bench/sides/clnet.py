@@ -144,6 +144,7 @@ class Operation:
         self.result = self.function(*inputs).numpy()
         self.plan = self.function.plan(*inputs)
         self.times = 1
+        self.run()  # what is repeated is compiled apart from what is called once
         start = time.perf_counter()
         self.run()
         self.times = max(1, min(200, int(0.05 / (time.perf_counter() - start))))
