@@ -70,7 +70,7 @@ def _repeated(dy: Node, axes: int) -> tuple[Node, int]:
 
     A mean over what was gathered has one gradient for all: it is not written out for each.
     """
-    if not isinstance(dy.op, Broadcast):
+    if not isinstance(dy.op, Broadcast) or not dy.size:
         return dy, 1
     (own,) = dy.inputs
     shape = (1,) * (dy.ndim - own.ndim) + own.shape
