@@ -76,6 +76,12 @@ def test_a_bad_kernel_is_reported(under_oclgrind: Run, source: str, fault: str) 
     assert fault in under_oclgrind("-c", RUN, source)[1]
 
 
+def test_permutations_are_silent(under_oclgrind: Run) -> None:
+    printed, reports = under_oclgrind("-m", "pytest", "-q", "-s", "tests/test_random.py", "-k", "form_changes")
+    assert " passed" in printed
+    assert reports == ""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("tests", ["test_forward and not float64", "test_gradient", "test_gpu_form"])
 def test_the_op_table_is_silent(under_oclgrind: Run, tests: str) -> None:

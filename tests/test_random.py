@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -75,6 +77,34 @@ def test_normal_has_mean_0_and_deviation_1(device: clnet.Device) -> None:
 def test_permutations_are_permutations(n: int, seed: int, epoch: int) -> None:
     got = ops.permutation(n, key=ops.Key(seed, counter=epoch), device=clnet.device()).numpy()
     np.testing.assert_array_equal(np.sort(got), np.arange(n))
+
+
+@pytest.mark.parametrize("n", [1, 255, 256, 257, 1000])
+def test_the_form_changes_no_permutation(device: clnet.Device, n: int) -> None:
+    """One element to a work-item, or some that walk side by side and make room."""
+    counter = clnet.tensor(np.int32(2), device=device)
+
+    def drawn(form: Any) -> Any:
+        return clnet.compile(lambda counter: ops.permutation(n, key=ops.Key(5, 1, counter)), form=form)(counter).numpy()
+
+    np.testing.assert_array_equal(drawn("cpu"), drawn("gpu"))
+
+
+def test_permutations_are_those_of_the_paper(device: clnet.Device) -> None:
+    """Four rounds of a Feistel network over 10 bits, walked until they end inside (Black and Rogaway 2002)."""
+    n, half, stream, counter, seed = 300, 5, 7, 2, 0x123456789
+    places = np.arange(n, dtype=np.uint64)
+    outside = np.ones(n, bool)
+    while outside.any():
+        left, right = places[outside] >> np.uint64(half), places[outside] & np.uint64(31)
+        for number in range(4):
+            key = (stream + number * 0x9E3779B9) & 0xFFFFFFFF
+            mixed = philox(right, counter, key, seed & 0xFFFFFFFF, seed >> 32) & np.uint64(31)
+            left, right = right, left ^ mixed
+        places[outside] = left << np.uint64(half) | right
+        outside = places >= n
+    got = ops.permutation(n, key=ops.Key(seed, stream, counter), device=device).numpy()
+    np.testing.assert_array_equal(got, places)
 
 
 def test_permutations_are_random(device: clnet.Device) -> None:
