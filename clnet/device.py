@@ -39,7 +39,7 @@ class Device:
         self.facts = Facts.of(cl_device)
         self.allocated_bytes = 0
         self.allocations = 0
-        self.lock = threading.RLock()  # held while a plan is enqueued: the queue must not change under it
+        self.lock = threading.RLock()  # held by who talks to a queue: PoCL's single core hangs where two threads do
         self._held: dict[Hashable, Any] = {}
         self._active: cl.CommandQueue | None = None
         self._given_context, self._given_queue = context, queue
@@ -87,7 +87,8 @@ class Device:
 
     def finish(self) -> None:
         """Wait for all work; `activate` leaves none on the queue that is not active."""
-        self.active.finish()
+        with self.lock:
+            self.active.finish()
 
     def cache(self, key: Hashable, make: Callable[[], T]) -> T:
         """What `make` gave for this key the first time; one thread makes, the others wait."""
@@ -118,7 +119,8 @@ class Device:
         if buffer is None:
             buffer = self.allocate(array.nbytes)
         try:
-            cl.enqueue_copy(self.active, buffer, array, is_blocking=True)
+            with self.lock:
+                cl.enqueue_copy(self.active, buffer, array, is_blocking=True)
         except cl.Error as error:
             self._check_memory(error, array.nbytes)
             raise
@@ -126,7 +128,13 @@ class Device:
 
     def download(self, buffer: cl.Buffer, array: np.ndarray[Any, Any]) -> None:
         """Copy the buffer's first array.nbytes bytes into the contiguous array; returns when done."""
-        cl.enqueue_copy(self.active, array, buffer, is_blocking=True)
+        with self.lock:
+            cl.enqueue_copy(self.active, array, buffer, is_blocking=True)
+
+    def copy(self, source: cl.Buffer, target: cl.Buffer) -> None:
+        """Copy one buffer into another of its size; only enqueues."""
+        with self.lock:
+            cl.enqueue_copy(self.active, target, source)
 
     def _make_context(self) -> cl.Context:
         context = self._given_context or cl.Context([self.cl_device, *_serial_siblings(self.cl_device)])

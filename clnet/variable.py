@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pyopencl as cl
 
 from clnet import trace
 from clnet.device import device as find
@@ -35,7 +34,7 @@ class Variable(Tensor):
         memory = start.buffer
         if memory is not None and isinstance(value, Tensor) and memory is value.buffer:
             memory = start.device.allocate(start.nbytes)
-            cl.enqueue_copy(start.device.active, memory, value.buffer)
+            start.device.copy(value.buffer, memory)
         super().__init__(start.shape, start.dtype, start.device, memory)
         self.name = name
         self.trainable = trainable
@@ -89,7 +88,7 @@ class Variable(Tensor):
         if self.buffer is None:
             return
         if isinstance(value, Tensor) and value.device is self.device and value.buffer is not None:
-            cl.enqueue_copy(self.device.active, self.buffer, value.buffer)
+            self.device.copy(value.buffer, self.buffer)
         else:
             self.device.upload(np.ascontiguousarray(value), self.buffer)
 

@@ -13,6 +13,7 @@ import pytest
 
 import clnet
 from clnet import errors, kernels
+from clnet.facts import Facts
 
 module = importlib.import_module("clnet.device")  # `clnet.device` is the function
 
@@ -79,6 +80,12 @@ def test_gpu_first_then_units_and_a_simulator_last(machine):
     )
     assert [d.name for d in clnet.devices()] == ["big", "small", "Processor", "Simulator"]
     assert [d.kind for d in clnet.devices()][:3] == ["gpu", "gpu", "cpu"]
+
+
+def test_a_cpu_has_as_many_units_as_cores_that_the_process_may_run_on(monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {3}, raising=False)
+    assert Facts.of(Card("Processor", type=cl.device_type.CPU, max_compute_units=64)).units == 1
+    assert Facts.of(Card("card")).units == 8
 
 
 def test_a_platform_without_devices_and_one_that_fails(machine):
