@@ -435,3 +435,36 @@ def test_who_multiplies_can_be_named(device: clnet.Device) -> None:
     np.testing.assert_allclose(got["reikna"], got["auto"], rtol=1e-4, atol=1e-5)
     with pytest.raises(ArgumentError, match="no form 'mkl'"):
         clnet.compile(lambda x, w: x @ w, device=device, gemm="mkl")(x, w)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8"])
+@pytest.mark.parametrize(
+    ("shape", "axes"),
+    [
+        ((35, 70), (1, 0)),
+        ((3, 40, 50), (0, 2, 1)),
+        ((35, 3, 40), (2, 1, 0)),
+        ((2, 20, 3, 17), (0, 2, 3, 1)),
+        ((2, 7, 8, 33), (0, 3, 1, 2)),
+        ((40, 2, 3, 50), (3, 1, 2, 0)),
+        ((16, 31), (1, 0)),
+    ],
+)
+def test_arrays_along_other_axes_are_read_by_tiles(shape: Any, axes: Any, dtype: str, device: clnet.Device) -> None:
+    if dtype == "float64" and not device.facts.float64:
+        pytest.skip("no float64")
+    x = np.random.default_rng(0).integers(0, 100, size=shape).astype(dtype)
+    y = np.random.default_rng(1).integers(0, 100, size=[shape[axis] for axis in axes]).astype(dtype)
+    add = clnet.compile(lambda x, y: (ops.transpose(x, axes) + y, ops.transpose(x, axes)[::-1] - y), device=device)
+    tensors = clnet.tensor(x, device=device), clnet.tensor(y, device=device)
+    both, plan = add(*tensors), add.plan(*tensors)
+    assert device.kind == "gpu" or any("t0[" in step.launch.source for step in plan.steps)
+    np.testing.assert_array_equal(both[0].numpy(), x.transpose(axes) + y)
+    np.testing.assert_array_equal(both[1].numpy(), x.transpose(axes)[::-1] - y)
+
+
+def test_a_tile_holds_nothing_whose_place_is_read_from_memory(device: clnet.Device) -> None:
+    x, rows = np.arange(64 * 50, dtype=np.float32).reshape(50, 64), np.arange(50)[::-1].copy()
+    take = clnet.compile(lambda x, rows: ops.transpose(ops.gather(x, rows)) + 1, device=device)
+    got = take(clnet.tensor(x, device=device), clnet.tensor(rows, device=device))
+    np.testing.assert_array_equal(got.numpy(), x[rows].T + 1)

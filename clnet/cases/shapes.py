@@ -34,7 +34,8 @@ def rows() -> list[Case]:
     cube: list[Shapes] = [((2, 3, 4),), ((5, 33, 7),)]
     moved: list[tuple[str, Callable[..., Any], Callable[..., Array], list[Shapes]]] = [
         ("reshape", lambda x: ops.reshape(x, (x.shape[1], -1)), lambda x: x.reshape(x.shape[1], -1), cube),
-        ("transpose", ops.transpose, np.transpose, [*ONE, *cube]),
+        ("transpose", ops.transpose, np.transpose, [*ONE, *cube, ((33, 50),)]),
+        ("transpose_021", lambda x: ops.transpose(x, (0, 2, 1)), lambda x: x.transpose(0, 2, 1), [((2, 34, 37),)]),
         ("transpose_120", lambda x: ops.transpose(x, (1, 2, 0)), lambda x: x.transpose(1, 2, 0), cube),
         (
             "broadcast_to",

@@ -16,7 +16,7 @@ import numpy as np
 from clnet import kernels
 from clnet.errors import ShapeError
 from clnet.graph import Constant, Node, Pointwise, count
-from clnet.index import Index, Part, code, divided, flatten, is_split, stride
+from clnet.index import Index, Part, code, divided, flatten, is_split
 from clnet.kernels import Launch
 from clnet.lowering import Target
 from clnet.plan.fusion import Group, is_inline
@@ -52,7 +52,6 @@ class Source:
         self.counters = 0
         self.names = 0
         self.splits = False
-        self.apart = 0  # elements between neighbours of the inner loop, in an array whose lines the outer one walks
 
     # What ops ask for.
 
@@ -72,7 +71,7 @@ class Source:
                 text = f"(half)({text})"
         else:
             self.loads.append((node, index))
-            text = self.element(node, index)
+            text = self.load(node, index)
         return self.statement(node, index, text)
 
     def statement(self, node: Node, index: Index, text: str) -> str:
@@ -87,9 +86,6 @@ class Source:
         """The row-major position of an index in an array of this shape."""
         expr = flatten(index, shape)
         self.splits |= is_split(expr)
-        loops = list(self.walks)
-        if any(stride(expr, name) == 1 for name in loops[:-1]):
-            self.apart = max(self.apart, abs(stride(expr, loops[-1])))
         return code(expr, lambda extent: self.size(extent, whose), self.part)
 
     def part(self, part: Part) -> str:
@@ -133,6 +129,10 @@ class Source:
         name = self.buffer(node)
         return f"{name}[{self.code(index, node.shape, name)}]"
 
+    def load(self, node: Node, index: Index) -> str:
+        """The C expression that reads an element."""
+        return self.element(node, index)
+
     def buffer(self, node: Node) -> str:
         """The C name of the memory that holds a node; kernels index it with int."""
         if count(node.shape) > MOST:
@@ -159,13 +159,17 @@ class Source:
         self.scopes.pop()
         self.lines.append("}")
 
-    def walk(self, name: str, body: Callable[[], None], pragma: str = "") -> None:
-        """A loop over the range of `name`. Parts of its variable are counted: a division takes as long as ten steps."""
+    def walk(self, name: str, body: Callable[[], None], pragma: str = "", steps: int = 0) -> None:
+        """A loop over the range of `name`, which has so many `steps` where compilers are to know it.
+
+        Parts of its variable are counted: a division takes as long as ten steps.
+        """
         start, outer, counters = len(self.lines), self.walks, dict[Part, str]()
         self.walks = outer | {name: counters}
         self.lines += [pragma] if pragma else []
 
         def counted() -> None:
+            self.lines += [f"const int {name} = {name}_begin + {name}_step;"] if steps else []
             body()
             for part, counter in counters.items():
                 step = f"++{counter};" if part.leads else f"if (++{counter} == {size(part.extent)}) {counter} = 0;"
@@ -175,7 +179,8 @@ class Source:
         def size(extent: int) -> str:
             return self.size(extent, name)
 
-        self.block(counted, f"for (int {name} = {name}_begin; {name} < {name}_end; ++{name})")
+        known = f"for (int {name}_step = 0; {name}_step < {steps}; ++{name}_step)"
+        self.block(counted, known if steps else f"for (int {name} = {name}_begin; {name} < {name}_end; ++{name})")
         for part, counter in counters.items():
             declared = [f"int {counter} = {divided(part, f'{name}_begin', size)};"]
             if part.divisor > 1:
