@@ -12,6 +12,9 @@
 #ifndef MR
 #define MR 8       // rows of a tile: columns of y
 #endif
+#ifndef TOGETHER
+#define TOGETHER 1 // images of a tile, where rows of y are narrow: each has MR / TOGETHER columns
+#endif
 #ifndef SEGMENT
 #define SEGMENT 0  // columns of y whose x is laid out on the stack at once, padded; 0: x is read where it lies
 #endif
@@ -21,18 +24,26 @@
 #ifndef PANEL
 #define PANEL 0    // axis of the launch that counts panels of channels: 0, side by side, or 2, all of y for each
 #endif
+#ifndef FETCH
+#define FETCH 0    // how many rows ahead those of the panel are fetched; 0: it stays in the core's own cache
+#endif
 // X_HEIGHT X_WIDTH X_CHANNELS, Y_HEIGHT Y_WIDTH Y_CHANNELS, KERNEL_HEIGHT KERNEL_WIDTH, and for each axis STRIDE_
 // DILATION_ SPREAD_ START_ with DOWN and ACROSS come from clnet/convolution/problem.py
 
 #define COLUMNS(p) ((Y_WIDTH - (p) + SPREAD_ACROSS - 1) / SPREAD_ACROSS)  // of a row of y, those p, p + SPREAD, ...
 
+#define MC (MR / TOGETHER)
+
 #define REACH (((KERNEL_WIDTH - 1) * DILATION_ACROSS + SPREAD_ACROSS - 1) / SPREAD_ACROSS)  // columns of x beyond the first
 #if SEGMENT
 #define X_FROM __private const T
 #define LAID ((SEGMENT - 1) * STRIDE_ACROSS + REACH + 1)  // columns of x on the stack
+#define X_APART (KERNEL_HEIGHT * LAID * X_CHANNELS)  // elements from an image of the tile to the next
 #else
 #define X_FROM __global const S
+#define X_APART (X_HEIGHT * X_WIDTH * X_CHANNELS)
 #endif
+#define Y_APART (Y_HEIGHT * Y_WIDTH * Y_CHANNELS)
 #if DILATION_ACROSS == 1 && SPREAD_ACROSS == 1  // the kernel's row meets one run of x's elements, else one for each of its columns
 #define RUNS 1
 #define RUN (KERNEL_WIDTH * X_CHANNELS)
@@ -41,7 +52,7 @@
 #define RUN X_CHANNELS
 #endif
 
-// The rows of x that a row of y meets, and the kernel's row for each.
+// The rows of x that a row of y meets, in the first image of a tile, and the kernel's row for each.
 typedef struct {
     X_FROM *starts[KERNEL_HEIGHT];
     int taps[KERNEL_HEIGHT];
@@ -66,9 +77,11 @@ WIDE static inline void multiply(T *restrict sums, __global T *restrict ys, cons
             X_FROM *again = x + zero;
             for (int k = 0; k < RUN; k++) {
                 const channels row = load_channels(w, last);
+                if (FETCH)
+                    for (int o = 0; o < NR; o += 64 / sizeof(S)) __builtin_prefetch(w + FETCH * Y_CHANNELS + o);
                 #pragma unroll
                 for (int i = 0; i < MR; i++) {
-                    const int place = i * STRIDE_ACROSS * X_CHANNELS + k;
+                    const int place = i / MC * X_APART + i % MC * STRIDE_ACROSS * X_CHANNELS + k;
                     c[i] = multiply_add(c[i], x[place], again[place], row);
                 }
                 w += Y_CHANNELS;
@@ -78,7 +91,7 @@ WIDE static inline void multiply(T *restrict sums, __global T *restrict ys, cons
 
     #pragma unroll
     for (int i = 0; i < MR; i++)
-        if (ys) store_channels_global(ys + i * SPREAD_ACROSS * Y_CHANNELS, c[i], last);
+        if (ys) store_channels_global(ys + i / MC * Y_APART + i % MC * SPREAD_ACROSS * Y_CHANNELS, c[i], last);
         else store_channels(sums + i * NR, c[i], last);
 }
 
@@ -92,16 +105,17 @@ WIDE static inline void lay_out(T *restrict row, __global const S *restrict xs, 
 }
 #endif
 
-// Columns p + SPREAD q of row r of an image of y, for q0 <= q < q1, and the panel's channels; xs is its image of x. A tile
-// that would overhang y is moved back inside, and only its new elements are finished.
-APART static void segment(__global const S *restrict xs, __global const S *restrict ws, const size_t image, const int r,
-                          const int p, const int q0, const int q1, const int panel, const int zero,
-                          EPILOGUE_PARAMETERS) {
+// Columns p + SPREAD q of row r of an image of y, or of TOGETHER, for q0 <= q < q1, and the panel's channels; xs is the
+// image of x. A tile that would overhang y is moved back inside, and only its new elements are finished, those of `done`
+// images not.
+APART static void segment(__global const S *restrict xs, __global const S *restrict ws, const size_t image,
+                          const int done, const int r, const int p, const int q0, const int q1, const int panel,
+                          const int zero, EPILOGUE_PARAMETERS) {
     T sums[MR * NR] ALIGNED;
 #if SEGMENT
-    T room[KERNEL_HEIGHT * LAID * X_CHANNELS] ALIGNED;
+    T room[TOGETHER * X_APART] ALIGNED;
 #endif
-    const int last_q = COLUMNS(p) - MR, origin = MIN(q0, last_q);
+    const int last_q = COLUMNS(p) - MC, origin = MIN(q0, last_q);
     const int shift = ((p - START_ACROSS) % SPREAD_ACROSS + SPREAD_ACROSS) % SPREAD_ACROSS;
     const int from = origin * STRIDE_ACROSS + (p - START_ACROSS - shift) / SPREAD_ACROSS;
     rows under;
@@ -112,7 +126,7 @@ APART static void segment(__global const S *restrict xs, __global const S *restr
         __global const S *x = xs + h * (X_WIDTH * X_CHANNELS);
 #if SEGMENT
         T *laid = room + under.count * (LAID * X_CHANNELS);
-        lay_out(laid, x, from);
+        for (int g = 0; g < TOGETHER; g++) lay_out(laid + g * X_APART, x + g * (X_HEIGHT * X_WIDTH * X_CHANNELS), from);
         under.starts[under.count] = laid;
 #else
         under.starts[under.count] = x + from * X_CHANNELS;
@@ -120,18 +134,18 @@ APART static void segment(__global const S *restrict xs, __global const S *restr
         under.taps[under.count++] = i;
     }
     const int column0 = MAX(0, MIN(panel * NR, Y_CHANNELS - NR)), last = LAST(column0);
-    for (int q = q0; q < q1; q += MR) {
+    for (int q = q0; q < q1; q += MC) {
         const int begin = MIN(q, last_q), first = (begin - origin) * (STRIDE_ACROSS * X_CHANNELS);
         const int pixel = r * Y_WIDTH + p + begin * SPREAD_ACROSS;
         __global T *ys = 0;
 #if PLAIN
-        if (begin == q && column0 == panel * NR) ys = p0 + (image * (Y_HEIGHT * Y_WIDTH) + pixel) * Y_CHANNELS + column0;
+        if (!done && begin == q && column0 == panel * NR) ys = p0 + image * Y_APART + pixel * Y_CHANNELS + column0;
 #endif
         multiply(sums, ys, &under, first, shift, ws + column0, last, zero);
         if (!ys)
-            for (int i = q - begin; i < MR; i++)
-                for (int o = panel * NR - column0; o < MIN(NR, Y_CHANNELS - column0); o++)
-                    epilogue(sums[i * NR + o], image, pixel + i * SPREAD_ACROSS, column0 + o, EPILOGUE_NAMES);
+            for (int i = done * MC; i < MR; i++)
+                for (int o = panel * NR - column0; i % MC >= q - begin && o < MIN(NR, Y_CHANNELS - column0); o++)
+                    epilogue(sums[i * NR + o], image + i / MC, pixel + i % MC * SPREAD_ACROSS, column0 + o, EPILOGUE_NAMES);
     }
 }
 
@@ -142,13 +156,15 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void convolution(
     const int x_images,  // after how many images of y those of x begin again: one batch may serve all networks
     const int zero,      // 0, which no compiler knows: see convolution_tile.cl
     EPILOGUE_ARGUMENTS) {
-    const size_t image = get_group_id(2 - PANEL);
+    const int sets = (images + TOGETHER - 1) / TOGETHER, network = get_group_id(2 - PANEL) / sets;
+    const int wanted = get_group_id(2 - PANEL) % sets * TOGETHER, first = MIN(wanted, images - TOGETHER);
+    const size_t image = (size_t)network * images + first;
     const int r0 = get_group_id(1) * block, r1 = MIN(r0 + block, Y_HEIGHT);
     __global const S *x = xs + image % x_images * (X_HEIGHT * X_WIDTH * X_CHANNELS);
-    __global const S *w = ws + image / images * (KERNEL_HEIGHT * KERNEL_WIDTH * X_CHANNELS * Y_CHANNELS);
+    __global const S *w = ws + network * (KERNEL_HEIGHT * KERNEL_WIDTH * X_CHANNELS * Y_CHANNELS);
     for (int r = r0; r < r1; r++)
         for (int p = 0; p < SPREAD_ACROSS; p++)
             for (int q = 0; q < COLUMNS(p); q += SEGMENT ? SEGMENT : Y_WIDTH)
-                segment(x, w, image, r, p, q, SEGMENT ? MIN(q + SEGMENT, COLUMNS(p)) : Y_WIDTH, get_group_id(PANEL),
-                        zero, EPILOGUE_VALUES);
+                segment(x, w, image, wanted - first, r, p, q, SEGMENT ? MIN(q + SEGMENT, COLUMNS(p)) : Y_WIDTH,
+                        get_group_id(PANEL), zero, EPILOGUE_VALUES);
 }

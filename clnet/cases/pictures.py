@@ -72,6 +72,7 @@ def _convolutions() -> list[Case]:
     same = ((1, 1), (1, 1))
     plain: list[Shapes] = [
         ((2, 5, 6, 3), (3, 3, 3, 4)),
+        ((5, 5, 6, 3), (3, 3, 3, 20)),  # so narrow that a tile has rows of three pictures
         ((1, 1, 1, 1), (1, 1, 1, 1)),
         ((3, 9, 19, 5), (2, 3, 5, 37)),
         ((2, 7, 8, 17), (5, 1, 17, 20)),
@@ -79,7 +80,7 @@ def _convolutions() -> list[Case]:
         ((0, 4, 4, 2), (3, 3, 2, 3)),
     ]
     few: list[Shapes] = [((2, 7, 8, 4), (3, 3, 4, 6)), ((1, 9, 12, 2), (3, 3, 2, 33))]
-    upward: list[Shapes] = [((2, 3, 4, 3), (3, 3, 3, 5)), ((1, 5, 2, 17), (3, 3, 17, 20))]
+    upward: list[Shapes] = [((2, 3, 4, 3), (3, 3, 3, 5)), ((1, 5, 2, 17), (3, 3, 17, 20)), ((3, 2, 2, 3), (3, 3, 3, 5))]
     found = [
         Case("convolution", ops.convolution, _convolution, plain, length=length),
         Case(
@@ -88,6 +89,7 @@ def _convolutions() -> list[Case]:
             lambda x, w, b: np.maximum(_convolution(x, w, 1, same) + b, 0),
             [
                 ((2, 5, 6, 3), (3, 3, 3, 4), (4,)),
+                ((5, 4, 3, 5), (3, 3, 5, 35), (35,)),
                 ((2, 9, 18, 17), (3, 3, 17, 35), (35,)),
                 ((1, 3, 40, 80), (3, 3, 80, 17), (17,)),
             ],
