@@ -6,14 +6,15 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import AbstractContextManager
 from functools import cache, cached_property
-from typing import Any, Literal, TypeVar, cast
-from weakref import WeakValueDictionary
+from typing import Any, Literal, NoReturn, TypeVar, cast
+from weakref import WeakSet, WeakValueDictionary
 
 import numpy as np
 import pyopencl as cl
 
-from clnet.errors import ArgumentError, DeviceMemoryError, NoDeviceError
+from clnet.errors import ArgumentError, DeviceError, DeviceMemoryError, NoDeviceError
 from clnet.facts import Facts
 from clnet.pocl import name_processor
 
@@ -39,10 +40,12 @@ class Device:
         self.facts = Facts.of(cl_device)
         self.allocated_bytes = 0
         self.allocations = 0
-        self.lock = threading.RLock()  # held by who talks to a queue: PoCL's single core hangs where two threads do
+        # Held by who talks to a queue: PoCL's single core hangs where two threads do.
+        self.lock: AbstractContextManager[Any] = threading.RLock()
         self._held: dict[Hashable, Any] = {}
         self._active: cl.CommandQueue | None = None
         self._given_context, self._given_queue = context, queue
+        _made.add(self)
         for handle in (context, queue):
             if handle is not None:
                 _known.setdefault(handle.int_ptr, self)
@@ -170,6 +173,32 @@ _OUT_OF_MEMORY = {
 }
 # The Device of a context or queue, by its handle: the Device keeps both alive, so no handle here is ever a stale one.
 _known: WeakValueDictionary[int, Device] = WeakValueDictionary()
+_made: WeakSet[Device] = WeakSet()
+
+
+class _Forked:
+    """The lock of a device that this process has from its parent, whose driver's threads it has not: it would wait for
+    them, and never end."""
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+
+    def __enter__(self) -> NoReturn:
+        raise DeviceError(
+            f"{self._device}: this process was forked from one that had found the device, which no driver survives; "
+            'start processes by multiprocessing.get_context("spawn")'
+        )
+
+    def __exit__(self, *error: object) -> None: ...
+
+
+def _lock_out() -> None:
+    for device in _made:
+        device.lock = _Forked(device)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_lock_out)
 
 
 def devices() -> list[Device]:

@@ -18,7 +18,10 @@ ENVIRONMENT = {"CLNET_DEVICE", "CLNET_CACHE", "CLNET_DATA"}
 # .cl files without a Python module of their own name
 LIBRARIES = {"math.cl": "functions that other families call", "permutation.cl": "the one kernel of ops/random.py"}
 # module-level state, each with its reason
-STATE = {"device.py: _known": "which Device a user's context or queue belongs to, weakly held"}
+STATE = {
+    "device.py: _known": "which Device a user's context or queue belongs to, weakly held",
+    "device.py: _made": "which Devices a forked process must not use, weakly held",
+}
 
 
 def drawn() -> list[str]:

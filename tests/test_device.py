@@ -3,6 +3,9 @@
 import dataclasses
 import gc
 import importlib
+import os
+import subprocess
+import sys
 import threading
 import types
 
@@ -86,6 +89,33 @@ def test_a_cpu_has_as_many_units_as_cores_that_the_process_may_run_on(monkeypatc
     monkeypatch.setattr("os.sched_getaffinity", lambda process: {3}, raising=False)
     assert Facts.of(Card("Processor", type=cl.device_type.CPU, max_compute_units=64)).units == 1
     assert Facts.of(Card("card")).units == 8
+
+
+FORKED = """
+import multiprocessing, sys
+import numpy as np, clnet
+device = clnet.device(sys.argv[1])
+def work(sent):
+    try:
+        clnet.tensor(np.ones((300, 300)), device=device)
+    except clnet.errors.DeviceError as error:
+        sent.send(str(error))
+receive, send = multiprocessing.Pipe(False)
+child = multiprocessing.get_context("fork").Process(target=work, args=(send,))
+child.start()
+print(receive.recv() if receive.poll(60) else "nothing")
+child.kill()
+assert clnet.tensor([2.0], device=device).item() == 2
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_process_is_told_that_it_cannot_have_the_device(device):
+    """It would wait for the driver's threads, which stayed with its parent, and never end."""
+    index = str(clnet.devices().index(device))
+    ran = subprocess.run([sys.executable, "-c", FORKED, index], capture_output=True, text=True, timeout=120, check=True)
+    assert "was forked from one that had found the device" in ran.stdout
+    assert 'get_context("spawn")' in ran.stdout
 
 
 def test_a_platform_without_devices_and_one_that_fails(machine):
