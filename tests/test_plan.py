@@ -12,6 +12,7 @@ import pytest
 import clnet
 from clnet import ops
 from clnet.errors import ArgumentError, DeviceMemoryError, ShapeError, TraceError
+from clnet.plan import Plan
 
 
 def put(array: Any, device: clnet.Device) -> clnet.Tensor:
@@ -392,6 +393,27 @@ def test_a_released_plan_holds_no_inputs(device: clnet.Device) -> None:
     counts.append(sys.getrefcount(x.buffer))
     assert counts[0] == counts[2] < counts[1]
     assert compiled(put([5], device)).item() == 6
+
+
+def test_cores_share_what_leaves_their_caches(device: clnet.Device) -> None:
+    """A small step stays on one core, which has its weights near; those of a large one have to be fetched anyway."""
+    if device.facts.units == 1 or device.serial_queue is device.queue:
+        pytest.skip("the device has no core to itself")
+
+    def step_of(hidden: int, batch: int) -> Plan:
+        rng = np.random.default_rng(0)
+        w1, w2 = (variable(rng.normal(size=shape) / 30, device) for shape in ((784, hidden), (hidden, 10)))
+
+        def step(x: clnet.Tensor) -> clnet.Tensor:
+            loss, slopes = clnet.value_and_grad(lambda: ops.mean(ops.relu(x @ w1) @ w2), wrt=[w1, w2])()
+            for weight, slope in zip((w1, w2), slopes, strict=True):
+                weight.assign(weight - 0.1 * slope)
+            return loss
+
+        return clnet.compile(step, device=device).plan(put(np.ones((batch, 784)), device))
+
+    assert step_of(100, 10).serial
+    assert not step_of(500 * device.facts.units, 4).serial
 
 
 def test_two_ops_of_one_name_in_a_plan(device: clnet.Device) -> None:

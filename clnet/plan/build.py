@@ -29,7 +29,9 @@ from clnet.tensor import Tensor
 # other kernels. Steps on one core and on two, repeated: 65 and 65 us (784-100-10, batch 10), 90 and 110 (with Adam),
 # 330 and 190 (784-128-10, batch 64), 1,780 and 1,040 (two convolutions, batch 10).
 WAKE, MEET, FETCHED, MULTIPLY_ADDS, STATEMENTS = 25.0, 0.5, 2_500.0, 59_000.0, 20_000.0
-CACHE = 1 << 20  # bytes of a core's own; what did not stay there is in memory, as far from one core as from another
+CACHE = (
+    1 << 20
+)  # bytes of a core's own; what a step that writes more has written is as far from one core as from another
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,8 @@ def build(
             return storage(old) if isinstance(old, Node) else old
         return ("output", numbers[id(node)]) if id(node) in numbers else ("temporary", id(node))
 
-    cores = _cores(found.groups, _passed(found.groups, order, storage), device)
+    passed = _passed(found.groups, order, storage, CACHE * device.facts.units)
+    cores = _cores(found.groups, passed, device)
     places, target = Places(storage, forced), Target(device, gpu, cores.repeated, options.gemm)
     others = [group for group in found.groups if group.anchor is None]
     launches = {group: [launch] for group, launch in zip(others, _program(others, places, target), strict=True)}
@@ -135,17 +138,24 @@ def _allocate(sizes: Sequence[int], device: Device) -> list[cl.Buffer]:
         ) from error
 
 
-def _passed(groups: Sequence[Group], order: Sequence[Node], storage: Callable[[Node], Hashable]) -> dict[Group, int]:
+def _passed(
+    groups: Sequence[Group], order: Sequence[Node], storage: Callable[[Node], Hashable], room: int
+) -> dict[Group, int]:
     """Bytes that each group writes for others to read, in this run or the next, perhaps on another core.
 
+    None where all write more than there is `room` for in the cores' own caches: it has left them when it is read.
     Not those of routines with a batch (products of many matrices, convolutions): cores share them by its elements, so
     each finds its own again.
     """
     nodes = {id(node): node for node in order}
     readers: dict[Hashable, set[Group]] = {}
+    written: dict[Hashable, int] = {}
     for group in groups:
+        written |= {storage(node): node.nbytes for node in group.outputs}
         for ident in group.sources:
             readers.setdefault(storage(nodes[ident]), set()).add(group)
+    if sum(written.values()) > room:
+        return dict.fromkeys(groups, 0)
     return {
         group: sum(node.nbytes for node in group.outputs if readers.get(storage(node), set()) - {group})
         if group.anchor is None or len(group.shape) == 2
@@ -160,7 +170,7 @@ def _cores(groups: Sequence[Group], passed: Mapping[Group, int], device: Device)
     if device.serial_queue is device.queue:
         return Cores(units, units)
     work = {group: _work(group) for group in groups}
-    fetched = min(sum(passed[group] for group, each in work.items() if each >= PART), CACHE * units)
+    fetched = sum(passed[group] for group, each in work.items() if each >= PART)
     together = sum(MEET + (each if each < PART else each / units) for each in work.values()) + fetched / FETCHED / units
     alone = sum(work.values())
     return Cores(units if WAKE + together < alone else 1, units if together < alone else 1)
