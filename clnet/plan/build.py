@@ -29,9 +29,7 @@ from clnet.tensor import Tensor
 # other kernels. Steps on one core and on two, repeated: 65 and 65 us (784-100-10, batch 10), 90 and 110 (with Adam),
 # 330 and 190 (784-128-10, batch 64), 1,780 and 1,040 (two convolutions, batch 10).
 WAKE, MEET, FETCHED, MULTIPLY_ADDS, STATEMENTS = 25.0, 0.5, 2_500.0, 59_000.0, 20_000.0
-CACHE = (
-    1 << 20
-)  # bytes of a core's own; what a step that writes more has written is as far from one core as from another
+CACHE = 1 << 20  # bytes of a core's own: a step that writes more finds nothing there of what it wrote
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from clnet.graph import Node, count
 from clnet.index import ZERO, Expr, Index, Var, flatten, stride, unflatten, variables
 from clnet.lowering import Target
 from clnet.plan.fusion import Group
-from clnet.plan.source import Kernel, Places, Source, bounds, kernel
+from clnet.plan.source import MOST, Kernel, Places, Source, bounds, kernel
 
 GRAIN = 16  # floats to a cache line: what two cores write should not meet in one
 HIGH, WIDE = 32, 16  # rows and columns of a tile that is laid out on the stack
@@ -129,7 +129,7 @@ class Crossing(Source):
     def _copy_column(self, name: str, node: Node, index: Index) -> None:
         """And fetch the one of the next tile that lies there: nothing else would, it is in lines of its own."""
         element = self.element(node, index)
-        further = self.size(WIDE * stride(flatten(index, node.shape), "col"), name)
+        further = self.size(min(MOST, WIDE * stride(flatten(index, node.shape), "col")), name)
         fetches = [f"__builtin_prefetch(&{element} + {further} + {start});" for start in range(0, HIGH, GRAIN)]
         self.lines.append(f"{{ const int row = row_begin; {' '.join(fetches)} }}")
         self.walk("row", lambda: self.lines.append(f"{name + IN_TILE} = {self.element(node, index)};"), steps=HIGH)
