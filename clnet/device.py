@@ -173,7 +173,7 @@ _OUT_OF_MEMORY = {
 }
 # The Device of a context or queue, by its handle: the Device keeps both alive, so no handle here is ever a stale one.
 _known: WeakValueDictionary[int, Device] = WeakValueDictionary()
-_made: WeakSet[Device] = WeakSet()
+_made: WeakSet[Device] = WeakSet()  # all of them: a forked process must use none
 
 
 class _Forked:

@@ -12,8 +12,8 @@
 #ifndef MR
 #define MR 8       // rows of a tile: columns of y
 #endif
-#ifndef TOGETHER
-#define TOGETHER 1 // images of a tile, where rows of y are narrow: each has MR / TOGETHER columns
+#ifndef IMAGES
+#define IMAGES 1   // of a tile, where rows of y are narrow: each has MC of its columns
 #endif
 #ifndef SEGMENT
 #define SEGMENT 0  // columns of y whose x is laid out on the stack at once, padded; 0: x is read where it lies
@@ -32,7 +32,9 @@
 
 #define COLUMNS(p) ((Y_WIDTH - (p) + SPREAD_ACROSS - 1) / SPREAD_ACROSS)  // of a row of y, those p, p + SPREAD, ...
 
-#define MC (MR / TOGETHER)
+#define MC (MR / IMAGES)
+#define X_IMAGE (X_HEIGHT * X_WIDTH * X_CHANNELS)  // elements of an image
+#define Y_IMAGE (Y_HEIGHT * Y_WIDTH * Y_CHANNELS)
 
 #define REACH (((KERNEL_WIDTH - 1) * DILATION_ACROSS + SPREAD_ACROSS - 1) / SPREAD_ACROSS)  // columns of x beyond the first
 #if SEGMENT
@@ -41,9 +43,8 @@
 #define X_APART (KERNEL_HEIGHT * LAID * X_CHANNELS)  // elements from an image of the tile to the next
 #else
 #define X_FROM __global const S
-#define X_APART (X_HEIGHT * X_WIDTH * X_CHANNELS)
+#define X_APART X_IMAGE
 #endif
-#define Y_APART (Y_HEIGHT * Y_WIDTH * Y_CHANNELS)
 #if DILATION_ACROSS == 1 && SPREAD_ACROSS == 1  // the kernel's row meets one run of x's elements, else one for each of its columns
 #define RUNS 1
 #define RUN (KERNEL_WIDTH * X_CHANNELS)
@@ -91,7 +92,7 @@ WIDE static inline void multiply(T *restrict sums, __global T *restrict ys, cons
 
     #pragma unroll
     for (int i = 0; i < MR; i++)
-        if (ys) store_channels_global(ys + i / MC * Y_APART + i % MC * SPREAD_ACROSS * Y_CHANNELS, c[i], last);
+        if (ys) store_channels_global(ys + i / MC * Y_IMAGE + i % MC * SPREAD_ACROSS * Y_CHANNELS, c[i], last);
         else store_channels(sums + i * NR, c[i], last);
 }
 
@@ -105,7 +106,7 @@ WIDE static inline void lay_out(T *restrict row, __global const S *restrict xs, 
 }
 #endif
 
-// Columns p + SPREAD q of row r of an image of y, or of TOGETHER, for q0 <= q < q1, and the panel's channels; xs is the
+// Columns p + SPREAD q of row r of an image of y, or of IMAGES, for q0 <= q < q1, and the panel's channels; xs is the
 // image of x. A tile that would overhang y is moved back inside, and only its new elements are finished, those of `done`
 // images not.
 APART static void segment(__global const S *restrict xs, __global const S *restrict ws, const size_t image,
@@ -113,7 +114,7 @@ APART static void segment(__global const S *restrict xs, __global const S *restr
                           const int zero, EPILOGUE_PARAMETERS) {
     T sums[MR * NR] ALIGNED;
 #if SEGMENT
-    T room[TOGETHER * X_APART] ALIGNED;
+    T room[IMAGES * X_APART] ALIGNED;
 #endif
     const int last_q = COLUMNS(p) - MC, origin = MIN(q0, last_q);
     const int shift = ((p - START_ACROSS) % SPREAD_ACROSS + SPREAD_ACROSS) % SPREAD_ACROSS;
@@ -126,7 +127,7 @@ APART static void segment(__global const S *restrict xs, __global const S *restr
         __global const S *x = xs + h * (X_WIDTH * X_CHANNELS);
 #if SEGMENT
         T *laid = room + under.count * (LAID * X_CHANNELS);
-        for (int g = 0; g < TOGETHER; g++) lay_out(laid + g * X_APART, x + g * (X_HEIGHT * X_WIDTH * X_CHANNELS), from);
+        for (int g = 0; g < IMAGES; g++) lay_out(laid + g * X_APART, x + g * X_IMAGE, from);
         under.starts[under.count] = laid;
 #else
         under.starts[under.count] = x + from * X_CHANNELS;
@@ -139,7 +140,7 @@ APART static void segment(__global const S *restrict xs, __global const S *restr
         const int pixel = r * Y_WIDTH + p + begin * SPREAD_ACROSS;
         __global T *ys = 0;
 #if PLAIN
-        if (!done && begin == q && column0 == panel * NR) ys = p0 + image * Y_APART + pixel * Y_CHANNELS + column0;
+        if (!done && begin == q && column0 == panel * NR) ys = p0 + image * Y_IMAGE + pixel * Y_CHANNELS + column0;
 #endif
         multiply(sums, ys, &under, first, shift, ws + column0, last, zero);
         if (!ys)
@@ -156,11 +157,11 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void convolution(
     const int x_images,  // after how many images of y those of x begin again: one batch may serve all networks
     const int zero,      // 0, which no compiler knows: see convolution_tile.cl
     EPILOGUE_ARGUMENTS) {
-    const int sets = (images + TOGETHER - 1) / TOGETHER, network = get_group_id(2 - PANEL) / sets;
-    const int wanted = get_group_id(2 - PANEL) % sets * TOGETHER, first = MIN(wanted, images - TOGETHER);
+    const int sets = (images + IMAGES - 1) / IMAGES, network = get_group_id(2 - PANEL) / sets;
+    const int wanted = get_group_id(2 - PANEL) % sets * IMAGES, first = MIN(wanted, images - IMAGES);
     const size_t image = (size_t)network * images + first;
     const int r0 = get_group_id(1) * block, r1 = MIN(r0 + block, Y_HEIGHT);
-    __global const S *x = xs + image % x_images * (X_HEIGHT * X_WIDTH * X_CHANNELS);
+    __global const S *x = xs + image % x_images * X_IMAGE;
     __global const S *w = ws + network * (KERNEL_HEIGHT * KERNEL_WIDTH * X_CHANNELS * Y_CHANNELS);
     for (int r = r0; r < r1; r++)
         for (int p = 0; p < SPREAD_ACROSS; p++)

@@ -42,18 +42,18 @@ def lower(device: Device, problem: Problem, x: Hashable, w: Hashable, epilogue: 
     """
     registers = _registers(device, problem)
     columns = _columns(problem)
-    held = problem.batch if problem.is_whole else max(1, MOST_LAID_OUT // _laid_out(problem, columns))
-    found = tile(columns, problem, registers, images=min(held, problem.batch))
-    together = max(1, found.rows // columns)
+    most = problem.batch if problem.is_whole else max(1, MOST_LAID_OUT // _laid_out(problem, columns))
+    found = tile(columns, problem, registers, images=min(most, problem.batch))
+    images = max(1, found.rows // columns)
     panels = ceil(problem.filters / found.channels)
-    sets = problem.networks * ceil(problem.batch / together)
+    sets = problem.networks * ceil(problem.batch / images)
     wanted = 1 if units == 1 else ceil(8 * units / (sets * panels))
     block = ceil(problem.outputs[0] / min(wanted, problem.outputs[0]))
     axis = 0 if problem.weights * registers.size <= NEAR else 2
-    segment = _segment(problem, found.rows // together, together)
+    segment = _segment(problem, found.rows // images, images)
     panel = problem.weights // problem.filters * found.channels * registers.size
     ahead = AHEAD if panel > HELD else 0
-    constants = {**found.parameters, "FETCH": ahead, "TOGETHER": together, "SEGMENT": segment, "PANEL": axis}
+    constants = {**found.parameters, "FETCH": ahead, "IMAGES": images, "SEGMENT": segment, "PANEL": axis}
     plain = epilogue.plain and problem.filters >= registers.width
     source = _source(problem, epilogue, registers, PLAIN=int(plain), **constants)
     down = ceil(problem.outputs[0] / block)
@@ -191,13 +191,13 @@ def _columns(problem: Problem) -> int:
 
 
 def _segment(problem: Problem, rows: int, images: int) -> int:
-    """Columns of y whose x is laid out at once, all of them or some tiles; 0: x is read where it lies."""
+    """Columns of y in each image whose x is laid out at once, all or some tiles of them; 0: x is read where it lies."""
     if problem.is_whole:
         return 0
     columns = ceil(problem.outputs[1] / problem.spread[1])
     if images * _laid_out(problem, columns) <= LAID_OUT:
         return columns
-    there = LAID_OUT // (problem.kernel[0] * problem.channels) - problem.reach[1]
+    there = LAID_OUT // (images * problem.kernel[0] * problem.channels) - problem.reach[1]
     return max(1, there // problem.strides[1] // rows) * rows
 
 

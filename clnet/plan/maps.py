@@ -98,12 +98,14 @@ class Crossing(Source):
 
         self.lines = [*bounds(2, "outer"), *bounds(1, "row_tile"), *bounds(0, "col_tile")]
         self.walk("outer", lambda: self.walk("row_tile", lambda: self.walk("col_tile", tile)))
-        deep, outer_block = target.blocks(extents["outer"])
-        down, row_block = target.blocks(-(-extents["row"] // HIGH), items=target.items // deep)
-        across, col_block = target.blocks(-(-extents["col"] // WIDE), items=target.items // (deep * down))
-        sizes = {"rows": extents["row"], "cols": extents["col"], "outers": extents["outer"], "outer_block": outer_block}
-        sizes |= {"row_tiles": -(-extents["row"] // HIGH), "row_tile_block": row_block}
-        sizes |= {"col_tiles": -(-extents["col"] // WIDE), "col_tile_block": col_block}
+        outers, rows, cols = extents["outer"], extents["row"], extents["col"]
+        row_tiles, col_tiles = -(-rows // HIGH), -(-cols // WIDE)
+        deep, outer_block = target.blocks(outers)
+        down, row_block = target.blocks(row_tiles, items=target.items // deep)
+        across, col_block = target.blocks(col_tiles, items=target.items // (deep * down))
+        sizes = {"rows": rows, "cols": cols, "outers": outers, "outer_block": outer_block}
+        sizes |= {"row_tiles": row_tiles, "row_tile_block": row_block}
+        sizes |= {"col_tiles": col_tiles, "col_tile_block": col_block}
         return kernel(self, target, (across, down, deep), (1, 1, 1), **sizes)
 
     def load(self, node: Node, index: Index) -> str:
