@@ -106,6 +106,10 @@ class Pointwise(Op):
         """The C expression of the element at `index`: one operation, so that fusing changes no bit."""
         raise NotImplementedError
 
+    def leads(self, node: Node) -> bool:
+        """Whether its elements are the first ones of its input, in their order: a routine can read them there."""
+        return False
+
 
 @dataclass(frozen=True)
 class Inline(Pointwise):
@@ -133,6 +137,11 @@ class Inline(Pointwise):
 
     def gradient(self, node: Node, dy: Tensor) -> Sequence[Tensor | None]:
         return self.op.gradient(node, dy)
+
+
+@dataclass(frozen=True)
+class Again(Inline):
+    """An operand that a routine makes for itself, just before it runs, from what lies in memory then."""
 
 
 class View(Pointwise):

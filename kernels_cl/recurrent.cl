@@ -18,6 +18,9 @@
 #ifndef BIAS
 #define BIAS 0    // of the states' part, (GATES * units)
 #endif
+#ifndef LAST
+#define LAST 0    // dys (batch, units) is of the last step, and the others have none
+#endif
 #ifndef INITIAL
 #define INITIAL 0 // backward for the gradients of the first states instead of those of x
 #endif

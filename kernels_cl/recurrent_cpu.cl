@@ -127,8 +127,10 @@ APART static void backward_rows(__global T *dxs, __global T *space, __global con
                             for (int s = 0; s < STATES; s++) give(dxs + s * slab + place, dstate + s * WIDTH, n);
                             continue;
                         }
-                        take(dy, dys + t * slab + place, n);
-                        for (int lane = 0; lane < WIDTH; lane++) dstate[lane] += dy[lane];
+                        if (!LAST || t == steps - 1) {
+                            take(dy, dys + (LAST ? 0 : t * slab) + place, n);
+                            for (int lane = 0; lane < WIDTH; lane++) dstate[lane] += dy[lane];
+                        }
                         const bool keep = MASKED && !on[t * batch + row];
                         if (keep)
                             for (int i = 0; i < GATES * WIDTH; i++) dx[i] = dstep[i] = 0;
@@ -148,7 +150,7 @@ APART static void backward_rows(__global T *dxs, __global T *space, __global con
     }
 }
 
-// dxs (steps, batch, GATES * units) from dys (steps, batch, units) and dc (batch, units), of the last c; if INITIAL, the
+// dxs (steps, batch, GATES * units) from dys (steps, batch, units), or of the last step alone if LAST, and dc (batch, units), of the last c; if INITIAL, the
 // gradients of the first states (STATES, batch, units). space: the packed weights, then (2 * GATES + STATES) slabs.
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void backward(
     __global T *restrict dxs, __global T *restrict space, __global const T *restrict ys,

@@ -104,7 +104,7 @@ __kernel __attribute__((reqd_work_group_size(GROUP, 1, 1))) void backward(
                     for (int s = 0; s < STATES; s++) dxs[s * slab + place] = dstate[s];
                     continue;
                 }
-                dstate[0] += dys[t * slab + place];
+                if (!LAST || t == steps - 1) dstate[0] += dys[(LAST ? 0 : t * slab) + place];
                 if (MASKED && !on[t * batch + row])
                     for (int g = 0; g < GATES; g++) dx[g] = dstep[g] = 0;
                 else {

@@ -8,7 +8,7 @@ part of a copy that is made anyway.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from types import MappingProxyType
 from typing import Any, Literal
@@ -24,7 +24,7 @@ from clnet.lowering import WORKSPACE, Epilogue, Lowering, Target
 from clnet.ops import reduction
 from clnet.ops.elementwise import common_dtype, convert, in_float32
 from clnet.ops.product import matmul
-from clnet.ops.shape import concatenate, one_by_one, reshape
+from clnet.ops.shape import Embed, concatenate, one_by_one, ones, reshape
 from clnet.tensor import Tensor
 from clnet.trace import apply, as_node
 
@@ -107,12 +107,17 @@ class Recurrence(Routine):
         _, weights, h, c, _, mask = self.named(node.inputs)
         cell, (steps, batch, units) = self.cell, node.shape[1:]
         ends = [dy[1, -1]] if cell.states > 1 else []
-        inputs = [node, dy[0], *ends, weights, h, *([c] if ends else []), *([mask] if self.masked else [])]
-        dx = apply(RecurrenceBackward(cell, self.masked), *inputs)
-        starts = apply(RecurrenceBackward(cell, self.masked, initial=True), *inputs)
+        dh = as_node(dy[0])
+        last = _of_last_step(dh)
+        rest = [weights, h, *([c] if ends else []), *([mask] if self.masked else [])]
+        inputs = [node, dh if last is None else last, *ends, *rest]
+        backward = RecurrenceBackward(cell, self.masked, last is not None)
+        dx = apply(backward, *inputs)
+        starts = apply(replace(backward, initial=True), *inputs)
         gates: Tensor = dx
         if cell.bias:  # the state's part of the candidate passes the reset gate
-            gates = concatenate([dx[..., : 2 * units], dx[..., 2 * units :] * node[2]], axis=-1)
+            others = ones((steps, batch, 2 * units), dtype=node.dtype, device=node.device)
+            gates = dx * concatenate([others, node[2]], axis=-1)
         before = concatenate([h[None], node[0, :-1]], axis=0)
         flat = reshape(before, (steps * batch, units)), reshape(gates, (steps * batch, -1))
         gradients = [dx, matmul(*flat, transpose_a=True), starts[0]]
@@ -121,15 +126,26 @@ class Recurrence(Routine):
         return [*gradients, None] if self.masked else gradients
 
 
+def _of_last_step(dh: Node) -> Node | None:
+    """The part (batch, units) of dh that belongs to the last step, where the others have none."""
+    (steps, *rest), op = dh.shape, dh.op
+    if isinstance(op, Embed) and op == Embed((steps - 1, 0, 0), (1, 1, 1), dh.shape):
+        (source,) = dh.inputs
+        return as_node(reshape(source, rest)) if source.shape == (1, *rest) else None
+    return None
+
+
 @dataclass(frozen=True)
 class RecurrenceBackward(Routine):
     """dx (steps, batch, gates * units), or d of the first states (states, batch, units) if `initial`.
 
-    Inputs: the result, dh (steps, batch, units), d of the last c (lstm), weights, h, c (lstm), mask (if masked).
+    Inputs: the result, dh (steps, batch, units) or that of the `last` step alone (batch, units), d of the last c
+    (lstm), weights, h, c (lstm), mask (if masked).
     """
 
     cell: Cell
     masked: bool
+    last: bool
     initial: bool = False
     fuses = False
 
@@ -163,7 +179,8 @@ class RecurrenceBackward(Routine):
         weights, h = next(rest), next(rest)
         c = next(rest) if two else h
         mask = next(rest) if self.masked else h
-        form = _form(cell, node, units, batch, target, VECTORS, MASKED=int(self.masked), INITIAL=int(self.initial))
+        options = {"MASKED": int(self.masked), "LAST": int(self.last), "INITIAL": int(self.initial)}
+        form = _form(cell, node, units, batch, target, VECTORS, **options)
         arguments = (epilogue.arguments[0], WORKSPACE, y, dh, dc, h, c, mask, *map(np.int32, (steps, batch, units)))
         launch = Launch(form.source, "backward", arguments, (form.items,), (form.group,))
         space = batch * units * (2 * cell.gates + cell.states) * node.dtype.itemsize

@@ -100,6 +100,19 @@ class Strided(Pointwise):
 class Slice(Strided):
     """result[i] = x[starts + steps * i]."""
 
+    def simplify(self, inputs: tuple[Node, ...]) -> Node | None:
+        (x,) = inputs
+        if isinstance(x.op, Embed) and (x.op.starts, x.op.steps) == (self.starts, self.steps):
+            (source,) = x.inputs
+            return source if source.shape == self.shape else None
+        return super().simplify(inputs)
+
+    def leads(self, node: Node) -> bool:
+        (x,) = node.inputs
+        cut = [axis for axis, extent in enumerate(x.shape) if extent != self.shape[axis]]
+        first = [*self.shape[: cut[-1]]] if cut else []
+        return not builtins.any(self.starts) and set(self.steps) <= {1} and set(first) <= {1}
+
     def emit(self, node: Node, index: Index, emitter: Emitter) -> str:
         moved = zip(index, self.starts, self.steps, strict=True)
         return emitter.value(node.inputs[0], tuple(_shifted(i, start, step) for i, start, step in moved))

@@ -15,11 +15,12 @@ from clnet.graph import Held, Input, Node, Routine, count, topological
 from clnet.kernels import Launch
 from clnet.lowering import WORKSPACE, Lowering, Target
 from clnet.plan import epilogues, maps, reductions, runs
-from clnet.plan.fusion import Group, base, fuse, stored_nodes
+from clnet.plan.fusion import Group, base, fuse, operand, stored_nodes
 from clnet.plan.inlining import inline
 from clnet.plan.joining import PART
 from clnet.plan.memory import Lifetime, assign
 from clnet.plan.plan import Cores, Memory, Plan, Result, Step
+from clnet.plan.recompute import recompute
 from clnet.plan.schedule import schedule
 from clnet.plan.source import Places, program
 from clnet.tensor import Tensor
@@ -51,6 +52,9 @@ def build(
     order = topological(stored)
     forced = stored_nodes(order, stored)
     inline(order, forced)
+    recompute(order, forced)
+    order = topological(stored)
+    forced = stored_nodes(order, stored)
     fresh = dict.fromkeys(id(base(node)) for node in outputs if not isinstance(base(node).op, Input | Held))
     found = schedule(fuse(order, forced), order, assignments, forced, fresh)
     numbers = {ident: number for number, ident in enumerate(fresh)}
@@ -69,18 +73,17 @@ def build(
     passed = _passed(found.groups, order, storage, CACHE * device.facts.units)
     cores = _cores(found.groups, passed, device)
     places, target = Places(storage, forced), Target(device, gpu, cores.repeated, options.gemm)
-    others = [group for group in found.groups if group.anchor is None]
+    every = [each for group in found.groups for each in (*group.operands, group)]
+    others = [group for group in every if group.anchor is None]
     launches = {group: [launch] for group, launch in zip(others, _program(others, places, target), strict=True)}
-    sizes = {("temporary", id(node)): node.nbytes for group in found.groups for node in group.outputs}
+    sizes = {("temporary", id(node)): node.nbytes for group in every for node in group.outputs}
     for group in found.groups:
         if group.anchor is not None:
             lowering = _routine(group, group.anchor, places, target)
             own = ("workspace", id(group))
             launches[group] = [_renamed(launch, WORKSPACE, own) for launch in lowering.launches]
             sizes[own] = lowering.workspace
-    steps = [
-        Step(launch, group.shape, _ops(group), _work(group)) for group in found.groups for launch in launches[group]
-    ]
+    steps = [Step(launch, group.shape, _ops(group), _work(group)) for group in every for launch in launches[group]]
     results = [Result(storage(node), node.shape, node.dtype) for node in outputs]
     routines = [group.anchor for group in found.groups if group.anchor is not None]
     return Plan(device, cores, steps, _memory(steps, sizes, device), results, routines)
@@ -94,7 +97,7 @@ def _program(groups: Sequence[Group], places: Places, target: Target) -> list[La
 def _routine(group: Group, anchor: Node, places: Places, target: Target) -> Lowering:
     """The launches of a routine and the bytes of their workspace."""
     assert isinstance(anchor.op, Routine)
-    operands = [places.storage(source) for source in anchor.inputs]
+    operands = [places.storage(operand(source)) for source in anchor.inputs]
     return anchor.op.lower(anchor, operands, epilogues.lower(group, places), target)
 
 

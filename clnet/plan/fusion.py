@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from clnet.graph import Leaf, Node, Pointwise, Reduction, Routine, View, count
+from clnet.graph import Again, Leaf, Node, Pointwise, Reduction, Routine, View, count
 from clnet.index import Index, Var, reshape
 
 # A reduction takes in neighbours only where it still leaves work for every core, or there is little to share.
@@ -34,6 +34,7 @@ class Group:
     after: set[Group] = field(default_factory=set)  # groups that have to run before it
     outputs: list[Node] = field(default_factory=list)  # the nodes that it writes
     members: set[int] = field(default_factory=set)  # ids of `nodes`
+    operands: list[Group] = field(default_factory=list)  # maps that make some for its routine, just before it runs
 
     def add(self, node: Node) -> None:
         """Take in a node."""
@@ -148,10 +149,18 @@ def base(node: Node) -> Node:
     return node
 
 
+def operand(node: Node) -> Node:
+    """The node from whose first byte on the elements of a routine's operand lie."""
+    found = node
+    while isinstance(found.op, View) or (isinstance(found.op, Pointwise) and found.op.leads(found)):
+        found = found.inputs[0]
+    return found if isinstance(found.op, Leaf | Routine) else base(node)
+
+
 def stored_nodes(order: Sequence[Node], wanted: Sequence[Node]) -> set[int]:
-    """Ids of the nodes that must lie in memory: those `wanted`, and the operands of routines."""
-    operands = [source for node in order if isinstance(node.op, Routine) for source in node.inputs]
-    return {id(base(node)) for node in [*wanted, *operands]}
+    """Ids of the nodes that must lie in memory: those `wanted`, and the operands of routines but for their own."""
+    operands = [operand(source) for node in order if isinstance(node.op, Routine) for source in node.inputs]
+    return {id(base(node)) for node in wanted} | {id(node) for node in operands if not isinstance(node.op, Again)}
 
 
 def fuse(order: Sequence[Node], forced: set[int]) -> list[Group]:
@@ -211,7 +220,7 @@ def _merge(groups: list[Group], group: Group, into: Group) -> None:
 
 def _takes_in(user: Group, group: Group, demands: Demands) -> bool:
     """Whether every element of `group` that `user` computes with is one that it has at hand."""
-    operands = {id(base(source)) for source in user.anchor.inputs} if user.anchor is not None else set()
+    operands = {id(operand(source)) for source in user.anchor.inputs} if user.anchor is not None else set()
     if (
         not user.takes
         or operands & group.members
@@ -231,7 +240,9 @@ def _takes_in(user: Group, group: Group, demands: Demands) -> bool:
 def _reads(node: Node, demands: Demands) -> list[Node]:
     """The stored nodes that a node reads, wherever they lie."""
     if isinstance(node.op, Routine):
-        return [base(source) for source in node.inputs]
+        operands = map(operand, node.inputs)
+        read = [_reads(each, demands) if isinstance(each.op, Again) else [each] for each in operands]
+        return list(dict.fromkeys(source for sources in read for source in sources))
     fed = node.inputs[0] if isinstance(node.op, Reduction) else node
     return list(dict.fromkeys(source for source, _ in demands.of(Group(fed.shape), node)))
 
@@ -240,7 +251,8 @@ def _place(node: Node, groups: list[Group], home: dict[int, Group], demands: Dem
     """The group that a node joins, or a new one."""
     op = node.op
     if isinstance(op, Routine):
-        return Group(node.shape, anchor=node)
+        own = dict.fromkeys(map(operand, node.inputs))
+        return Group(node.shape, anchor=node, operands=[_maker(each) for each in own if isinstance(each.op, Again)])
     sources = _reads(node, demands)
     near = _candidates(sources, groups, home)
     if isinstance(op, Reduction):
@@ -254,11 +266,24 @@ def _place(node: Node, groups: list[Group], home: dict[int, Group], demands: Dem
     for group in near:
         if _fits(group, node, home, demands):
             return group
-    for group in groups:
-        is_map = group.axes is None and group.anchor is None
-        if is_map and group.shape == node.shape and _is_beside(group, sources) and _fits(group, node, home, demands):
-            return group
-    return Group(node.shape)
+    if count(node.shape) > LITTLE or any(id(source) in home for source in sources):
+        for group in groups:
+            is_map = group.axes is None and group.anchor is None
+            if (
+                is_map
+                and group.shape == node.shape
+                and _is_beside(group, sources)
+                and _fits(group, node, home, demands)
+            ):
+                return group
+    return Group(node.shape)  # a little of what is only read, the decay of a bias's moment, may sink into its sum
+
+
+def _maker(node: Node) -> Group:
+    """The map that makes an operand."""
+    group = Group(node.shape, outputs=[node])
+    group.add(node)
+    return group
 
 
 def _is_beside(group: Group, sources: Sequence[Node]) -> bool:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from bisect import insort
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from clnet.graph import Copy, Held, Node, count
-from clnet.plan.fusion import Demands, Group, base
+from clnet.graph import Copy, Held, Leaf, Node, count
+from clnet.plan.fusion import Demands, Group, base, operand
 from clnet.plan.reductions import walks
 from clnet.tensor import Tensor
+
+ROOM = 8  # how many times a copy's bytes it has to make room for
 
 
 @dataclass
@@ -42,8 +44,9 @@ def schedule(
         if isinstance(node.op, Held):
             leaves.setdefault(id(node.op.tensor), set()).add(id(node))
     found = Schedule(list(groups))
+    rooms = _Rooms(groups, {id(node): node for node in order}, {*returned}, forced)
     for variable, value in assignments:
-        _commit(found, variable, base(value), leaves.get(id(variable), set()), forced)
+        _commit(found, variable, base(value), leaves.get(id(variable), set()), rooms)
     held = {*returned, *found.inplace}
     groups = _sorted([group for group in found.groups if any(count(node.shape) for node in group.outputs)])
     found.groups = _early(groups, held)
@@ -70,11 +73,45 @@ def _overwritten(groups: Sequence[Group], held: set[int], forced: set[int]) -> d
     return found
 
 
-def _commit(found: Schedule, variable: Tensor, value: Node, leaves: set[int], forced: set[int]) -> None:
-    """Give a value its Variable's memory, directly or by a copy after every reader."""
+@dataclass
+class _Rooms:
+    """Where what a routine reads makes room for the result of another."""
+
+    groups: Sequence[Group]
+    nodes: Mapping[int, Node]
+    held: set[int]
+    forced: set[int]
+
+    def are_made(self, group: Group, reader: Group, least: int) -> bool:
+        """Whether `reader` may write over an array of so many bytes that both read, if `group` runs before it."""
+        if group.anchor is None or reader.anchor is None or group.runs_after(reader):
+            return False
+        shared = [self.nodes[ident] for ident in group.sources & reader.sources - self.held]
+        return any(
+            old.nbytes >= least
+            and not isinstance(old.op, Leaf)
+            and (old.size, old.dtype) == (new.size, new.dtype)
+            and _reads_what_it_writes(reader, new, {id(old)}, self.forced)
+            and not any(id(old) in other.sources and other.runs_after(reader) for other in self.groups)
+            for old in shared
+            for new in reader.outputs
+            if id(new) not in self.held
+        )
+
+
+def _commit(found: Schedule, variable: Tensor, value: Node, leaves: set[int], rooms: _Rooms) -> None:
+    """Give a value its Variable's memory, directly or by a copy after every reader.
+
+    By a copy also where that is little beside an array that a reader can then write over: the gradient of a hidden
+    layer takes the place of its activations, if the gradient of the weights that follow has read them before.
+    """
     group = next(group for group in found.groups if id(value) in group.members)
     readers = {other for other in found.groups if other is not group and leaves & other.sources}
-    if not any(reader.runs_after(group) for reader in readers) and _reads_what_it_writes(group, value, leaves, forced):
+    behind = {reader for reader in readers if rooms.are_made(group, reader, ROOM * value.nbytes)}
+    for reader in behind:
+        reader.after.add(group)
+    is_last = not any(reader.runs_after(group) for reader in readers)
+    if is_last and _reads_what_it_writes(group, value, leaves, rooms.forced):
         group.after |= readers
         found.inplace[id(value)] = variable
         return
@@ -92,7 +129,7 @@ def _reads_what_it_writes(group: Group, value: Node, leaves: set[int], forced: s
     if not leaves & group.sources:
         return True
     is_last = group.axes is None or value in walks(group)[-1].outputs
-    if group.anchor is not None and any(id(base(source)) in leaves for source in group.anchor.inputs):
+    if group.anchor is not None and any(id(operand(source)) in leaves for source in group.anchor.inputs):
         return False
     demands = Demands(forced)
     for node in group.nodes:
@@ -127,8 +164,9 @@ def _sorted(groups: Sequence[Group]) -> list[Group]:
 def _early(order: Sequence[Group], held: set[int]) -> list[Group]:
     """The order, but what lets go of as many bytes as it takes runs as soon as it can, what frees most first.
 
-    So an update follows the last reader of the weights. `held`: ids of the nodes that take no memory of the plan's, or
-    keep it to the end.
+    So an update follows the last reader of the weights. For what another waits for, counts what that then frees: to
+    decay the moments of two biases takes a little, and lets their sums let go of what they read. `held`: ids of the
+    nodes that take no memory of the plan's, or keep it to the end.
     """
     sizes = {id(node): node.nbytes for group in order for node in group.outputs if id(node) not in held}
     takes = {group: sum(sizes.get(id(node), 0) for node in group.outputs) for group in order}
@@ -146,9 +184,12 @@ def _early(order: Sequence[Group], held: set[int]) -> list[Group]:
     def frees(group: Group) -> int:
         return sum(sizes[ident] for ident in reads[group] if readers[ident] == 1) - takes[group]
 
+    def gains(group: Group) -> int:
+        then = [frees(user) for user in users.get(group, ()) if waits[user] == 1]
+        return frees(group) + max(0, 0, *then)
+
     while ready:
-        group = max(ready, key=frees)
-        group = group if frees(group) >= 0 else ready[0]
+        group = next((best for value in (frees, gains) if value(best := max(ready, key=value)) >= 0), ready[0])
         ready.remove(group)
         found.append(group)
         readers.subtract(reads[group])
