@@ -20,6 +20,7 @@ SIDE_BY_SIDE = 4  # panels for which a group packs A once: one gives 69, four 90
 FAR = 128 << 10  # bytes of B and C from which they are fetched early; 16-48-48-48-48-3 is 2 % faster without
 NEAR = 24 << 10  # bytes of a panel of B that stay in the first cache from one tile to the next
 LINE = 64  # bytes of a line of the cache
+SHARE = 400 << 10  # bytes of B, and lines of A, that the second cache holds from one row of tiles to the next
 ROWS, VECTORS = 10, 8  # the largest tile's sides: more rows than that, and their addresses leave the registers
 NAME = re.compile(r"cpu-(\d+)x(\d+)(-packed)?(-swapped)?")
 
@@ -105,7 +106,7 @@ def cost(form: Form, problem: Problem, registers: Registers, units: int, plain: 
     rows, vectors, k, width = form.rows, form.vectors, seen.k, registers.width
     step = float(max(rows * vectors, rows + vectors))
     if min(k, BLOCK if grid.pack_b else k) * vectors * width * registers.size > NEAR:  # B comes from the second cache
-        step = max(step, 3.5 * vectors)
+        step = max(step, 2.8 * vectors)
     step += 0.25 * (rows + vectors)
     if grid.columns > 1:  # A comes once for each panel
         step += 0.15 * rows
@@ -116,7 +117,7 @@ def cost(form: Form, problem: Problem, registers: Registers, units: int, plain: 
     apart = seen.m * registers.size
     if seen.transpose_a and not grid.pack_a and k >= BLOCK and apart >= 2048:
         step += 0.6 * rows  # A's columns too
-        if k > _held(apart):
+        if k > _held(apart) or k * (vectors * width * registers.size + LINE) > SHARE:
             step += 20  # each step's line of A comes from memory: 512 x 128, 2048 steps, 3.6 ms, packed 2.0
     by_columns = form.swapped and not plain and apart > LINE  # what the epilogue reads lies in rows of C
     finish = rows * vectors * (40 * width if by_columns else 2.5 * width if form.swapped else 4)
