@@ -40,7 +40,8 @@ class Compiled:
         if going_on is not None:
             return self.function(*args, **kwargs)
         plan, structure, inputs = self._find(args, kwargs)
-        return tree.unflatten(structure, iter(plan(*inputs)))
+        results = plan(*inputs)
+        return results[0] if structure is tree.LEAF else tree.unflatten(structure, iter(results))
 
     def plan(self, *args: Any, **kwargs: Any) -> Plan:
         """The plan for these arguments, made now if need be, with these arguments bound for `replay`."""

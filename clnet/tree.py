@@ -15,7 +15,7 @@ def flatten(nest: Any, is_leaf: Callable[[Any], bool]) -> tuple[list[Any], Hasha
 def _structure(nest: Any, is_leaf: Callable[[Any], bool], leaves: list[Any]) -> Hashable:
     if is_leaf(nest):
         leaves.append(nest)
-        return _LEAF
+        return LEAF
     if isinstance(nest, dict):
         return (type(nest), tuple((key, _structure(value, is_leaf, leaves)) for key, value in nest.items()))
     if isinstance(nest, (tuple, list)):
@@ -27,7 +27,7 @@ def _structure(nest: Any, is_leaf: Callable[[Any], bool], leaves: list[Any]) -> 
 
 def unflatten(structure: Any, leaves: Iterator[Any]) -> Any:
     """The nest again, with other leaves."""
-    if structure is _LEAF:
+    if structure is LEAF:
         return next(leaves)
     kind, inside = structure
     if issubclass(kind, dict):
@@ -45,4 +45,4 @@ class _Leaf:
         return "*"
 
 
-_LEAF = _Leaf()
+LEAF = _Leaf()

@@ -36,10 +36,46 @@ class Result:
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
 
-    def of(self, tensor: Tensor) -> Tensor:
-        """The tensor that lies there, in this shape."""
+    def of(self, made: Mapping[Hashable, Tensor], inputs: Sequence[Tensor]) -> Tensor:
+        """The tensor that lies there, in this shape: one of those `made`, by slots, an input, or another."""
+        kind, number = self.slot if isinstance(self.slot, tuple) else (None, 0)
+        tensor = self.slot if isinstance(self.slot, Tensor) else inputs[number] if kind == "input" else made[self.slot]
         same = tensor.shape == self.shape
         return tensor if same else Tensor(self.shape, tensor.dtype, tensor.device, tensor.buffer)
+
+
+class _Place:
+    """Memory that a plan has only while it runs, an input's or a result's, and where kernels take it."""
+
+    __slots__ = ("buffer", "takers")
+
+    def __init__(self) -> None:
+        self.buffer: cl.Buffer | None = None
+        self.takers: list[tuple[cl.Kernel, int]] = []
+
+    def take(self, buffer: cl.Buffer | None) -> None:
+        """Kernels take this from now on."""
+        if buffer is not None:
+            for kernel, position in self.takers:
+                kernel.set_arg(position, buffer)
+            self.buffer = buffer
+
+    def leave(self, nothing: cl.Buffer) -> None:
+        """Let go of the buffer; `nothing` stands in for it."""
+        self.take(nothing)
+        self.buffer = None
+
+    def make(self, result: Result, device: Device) -> Tensor:
+        """A tensor for a result, in the memory of the last one if nobody holds it any more."""
+        if self.buffer is None or not _is_alone(self):
+            self.take(empty(result.shape, result.dtype, device).buffer)
+        return Tensor(result.shape, result.dtype, device, self.buffer)
+
+
+def _is_alone(place: _Place) -> bool:
+    """Whether it alone holds its buffer: no tensor or array does, no command, part or handle of OpenCL's."""
+    held = sys.getrefcount(place.buffer)  # by the place, and for the call itself
+    return held == 2 and place.buffer is not None and place.buffer.get_info(cl.mem_info.REFERENCE_COUNT) == 1
 
 
 @dataclass(frozen=True)
@@ -77,12 +113,6 @@ class Way:
                 cl.enqueue_nd_range_kernel(self.queue, bound.kernel, bound.global_size, bound.local_size)
 
 
-def _is_alone(buffers: Mapping[Hashable, cl.Buffer], slot: Hashable) -> bool:
-    """Whether the table alone holds a buffer: no tensor or array does, no command, part or handle of OpenCL's."""
-    held = sys.getrefcount(buffers[slot])  # by the table, and for the call itself
-    return held == 2 and buffers[slot].get_info(cl.mem_info.REFERENCE_COUNT) == 1
-
-
 class Plan:
     """A graph frozen for one set of shapes: `plan(*inputs)` runs it once, `plan.replay(n)` n times on bound inputs.
 
@@ -101,11 +131,15 @@ class Plan:
         self.device, self.steps, self.results, self.routines = device, tuple(steps), tuple(results), tuple(routines)
         self._cores, self._memory = cores, memory
         slots = {each for step in self.steps for each in step.launch.arguments if isinstance(each, tuple)}
-        self._open = {slot for slot in slots if slot[0] in ("input", "output")}  # what has a buffer only when it runs
+        used = {slot for slot in slots if slot[0] in ("input", "output")}
         placed = {each.slot: each for each in self.results if isinstance(each.slot, tuple)}
+        self._places = {slot: _Place() for slot in used | placed.keys()}
+        self._wanted = [self._places[slot] for slot in used]  # nothing runs without their buffers
+        inputs = max((number + 1 for kind, number in self._places if kind == "input"), default=0)
+        self._inputs = [self._places.get(("input", number)) or _Place() for number in range(inputs)]
         self._fresh = {slot: each for slot, each in placed.items() if slot[0] == "output"}  # made anew by each call
-        self._set: dict[Hashable, cl.Buffer] = {}  # what inputs and outputs are bound to now
-        self._places: dict[Hashable, list[tuple[cl.Kernel, int]]] = {}  # slot -> where kernels take it
+        self._makes = [(self._places[slot], each) for slot, each in self._fresh.items()]
+        self._makes_all = tuple(self._fresh.values()) == self.results
         self._nothing = device.cache("stands for no memory", lambda: cl.Buffer(device.context, 0, 16))
         self._ways: dict[int, Way] = {}  # cores -> how they run it, made when first wanted
 
@@ -123,12 +157,13 @@ class Plan:
     def _bind(self, launch: Any, queue: cl.CommandQueue) -> kernels.Bound:
         bound = kernels.bind(self.device, launch, self._buffer, queue=queue)
         for position, slot in enumerate(launch.arguments):
-            if slot in self._open:
-                self._places.setdefault(slot, []).append((bound.kernel, position))
+            if isinstance(slot, tuple) and slot in self._places:
+                self._places[slot].takers.append((bound.kernel, position))
         return bound
 
     def _buffer(self, slot: Hashable) -> cl.Buffer:
-        return self._set.get(slot) or self._memory.buffers.get(slot) or self._nothing
+        place = self._places.get(slot) if isinstance(slot, tuple) else None
+        return (place.buffer if place is not None else self._memory.buffers.get(slot)) or self._nothing
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Run once on tensors of the traced shapes and dtypes. Results are fresh but for inputs that are returned.
@@ -136,46 +171,38 @@ class Plan:
         A result that nobody holds any more gives its memory to the next one: 1.3 of 10.5 us.
         """
         with self.device.lock:
-            here: dict[Hashable, Tensor] = {("input", position): tensor for position, tensor in enumerate(inputs)}
-            for slot, result in self._fresh.items():
-                if slot in self._set and _is_alone(self._set, slot):
-                    here[slot] = Tensor(result.shape, result.dtype, self.device, self._set[slot])
-                else:
-                    here[slot] = empty(result.shape, result.dtype, self.device)
-            self._point(here)
+            self._take(inputs)
+            made = tuple([place.make(result, self.device) for place, result in self._makes])
             self._enqueue(1, self._cores.once)
-        slots = [(each, each.slot) for each in self.results]
-        return tuple([each.of(slot if isinstance(slot, Tensor) else here[slot]) for each, slot in slots])
+        if self._makes_all:
+            return made
+        by_slot: dict[Hashable, Tensor] = dict(zip(self._fresh, made, strict=True))
+        return tuple([each.of(by_slot, inputs) for each in self.results])
 
     def bind(self, *inputs: Tensor) -> None:
         """Take these tensors as the inputs of `replay`."""
         with self.device.lock:
-            self._point({("input", position): tensor for position, tensor in enumerate(inputs)})
+            self._take(inputs)
+
+    def _take(self, inputs: Sequence[Tensor]) -> None:
+        for place, tensor in zip(self._inputs, inputs):  # noqa: B905 - those that nobody reads have no place
+            if place.buffer is not (buffer := tensor.buffer):
+                place.take(buffer)
 
     def release(self) -> None:
         """Let go of the bound inputs and of the results of `replay`, so that their memory can be freed."""
         with self.device.lock:
             self.device.finish()
-            for slot in self._set:
-                for kernel, position in self._places.get(slot, ()):
-                    kernel.set_arg(position, self._nothing)
-            self._set.clear()
-
-    def _point(self, tensors: Mapping[Hashable, Tensor]) -> None:
-        """The kernels take these from now on."""
-        for slot, tensor in tensors.items():
-            buffer = tensor.buffer
-            if buffer is not None and self._set.get(slot) is not buffer:
-                for kernel, position in self._places.get(slot, ()):
-                    kernel.set_arg(position, buffer)
-                self._set[slot] = buffer
+            for place in self._places.values():
+                place.leave(self._nothing)
 
     def replay(self, times: int = 1) -> None:
         """Run `times` on the bound inputs; results go to the memory of the last call. Only enqueues."""
         with self.device.lock:
-            missing = {slot: result for slot, result in self._fresh.items() if slot not in self._set}
-            self._point({slot: empty(each.shape, each.dtype, self.device) for slot, each in missing.items()})
-            if any(slot not in self._set for slot in self._open):
+            for place, result in self._makes:
+                if place.buffer is None:
+                    place.make(result, self.device)
+            if any(place.buffer is None for place in self._wanted):
                 raise ArgumentError("Plan.replay: has no inputs yet, wanted plan(...) or plan.bind(...) first")
             self._enqueue(times, self._cores.repeated)
 
