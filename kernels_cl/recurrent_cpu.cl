@@ -150,8 +150,9 @@ APART static void backward_rows(__global T *dxs, __global T *space, __global con
     }
 }
 
-// dxs (steps, batch, GATES * units) from dys (steps, batch, units), or of the last step alone if LAST, and dc (batch, units), of the last c; if INITIAL, the
-// gradients of the first states (STATES, batch, units). space: the packed weights, then (2 * GATES + STATES) slabs.
+// dxs (steps, batch, GATES * units) from dys (steps, batch, units), (batch, units) if LAST, and dc (batch, units), of the
+// last c; if INITIAL, the gradients of the first states (STATES, batch, units). space: the packed weights, then
+// (2 * GATES + STATES) slabs.
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void backward(
     __global T *restrict dxs, __global T *restrict space, __global const T *restrict ys,
     __global const T *restrict dys, __global const T *dc, __global const T *h0, __global const T *c0,

@@ -91,7 +91,7 @@ def recurrent() -> nn.Layer:
 NETS: dict[str, tuple[Callable[[], nn.Layer], float]] = {  # and how many times as many bytes they would take
     "feed_forward": (feed_forward, 1.15),
     "tall": (tall, 1.3),
-    "pictures": (pictures, 1.1),
+    "pictures": (pictures, 1.08),
     "encoder": (lambda: encoder(norm_first=False), 1.2),
     "encoder, normalized first": (lambda: encoder(norm_first=True), 1.2),
     "recurrent": (recurrent, 1.0),

@@ -117,7 +117,7 @@ class Recurrence(Routine):
         gates: Tensor = dx
         if cell.bias:  # the state's part of the candidate passes the reset gate
             others = ones((steps, batch, 2 * units), dtype=node.dtype, device=node.device)
-            gates = dx * concatenate([others, node[2]], axis=-1)
+            gates = dx * concatenate([others, node[2]], axis=-1)  # element by element: it takes the place of dx
         before = concatenate([h[None], node[0, :-1]], axis=0)
         flat = reshape(before, (steps * batch, units)), reshape(gates, (steps * batch, -1))
         gradients = [dx, matmul(*flat, transpose_a=True), starts[0]]
