@@ -79,7 +79,7 @@ def pictures() -> nn.Layer:
 
 def encoder(*, norm_first: bool) -> nn.Layer:
     options: dict[str, Any] = {"feed_forward": 240, "dropout": 0.0, "activation": "gelu", "norm_first": norm_first}
-    layers = [nn.TransformerEncoderLayer(60, 4, **options) for _ in range(3)]
+    layers = [nn.TransformerEncoderLayer(60, 4, **options) for _ in range(2)]
     return nn.Sequential(lambda x: ops.reshape(x, (30, 50, 60)), *layers, lambda x: ops.reshape(x, (ROWS, ROWS)))
 
 
@@ -92,8 +92,8 @@ NETS: dict[str, tuple[Callable[[], nn.Layer], float]] = {  # and how many times 
     "feed_forward": (feed_forward, 1.15),
     "tall": (tall, 1.3),
     "pictures": (pictures, 1.08),
-    "encoder": (lambda: encoder(norm_first=False), 1.2),
-    "encoder, normalized first": (lambda: encoder(norm_first=True), 1.2),
+    "encoder": (lambda: encoder(norm_first=False), 1.15),
+    "encoder, normalized first": (lambda: encoder(norm_first=True), 1.15),
     "recurrent": (recurrent, 1.0),
 }
 
