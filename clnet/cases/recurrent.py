@@ -23,16 +23,18 @@ def rows() -> list[Case]:
 
 
 def _cell(name: str, op: Callable[..., Any], step: Step, *, gates: int, states: int, bias: bool = False) -> list[Case]:
-    """The op alone, and with a mask that has ragged ends and a gap."""
+    """The op alone, with a mask of ragged ends and a gap, and the last state alone, whose gradient is one step's."""
 
     def shapes(steps: int, batch: int, units: int) -> tuple[tuple[int, ...], ...]:
         middle = [(gates * units,)] if bias else []
         return ((steps, batch, gates * units), (units, gates * units), *middle, *[(batch, units)] * states)
 
-    def run(masked: bool) -> tuple[Callable[..., Any], Callable[..., Array]]:
+    def run(masked: bool, last: bool = False) -> tuple[Callable[..., Any], Callable[..., Array]]:
         def function(x: Any, *others: Any) -> Any:
             mask = captured(x, _mask(*x.shape[:2])) if masked else None
             result = op(x, *others, mask=mask)
+            if last:
+                return (result[0] if states > 1 else result)[-1]
             return ops.concatenate([result[0], result[1][None]], axis=0) if states > 1 else result
 
         def reference(x: Array, weights: Array, *others: Array) -> Array:
@@ -43,7 +45,7 @@ def _cell(name: str, op: Callable[..., Any], step: Step, *, gates: int, states: 
                 new = step(np.split(x[t], gates, -1), np.split(now[0] @ weights + constant, gates, -1), now)
                 now = tuple(np.where(mask[t][:, None], a, b) for a, b in zip(new, now, strict=True))
                 ys.append(now[0])
-            return np.stack([*ys, now[1]] if states > 1 else ys)
+            return ys[-1] if last else np.stack([*ys, now[1]] if states > 1 else ys)
 
         return function, reference
 
@@ -53,7 +55,7 @@ def _cell(name: str, op: Callable[..., Any], step: Step, *, gates: int, states: 
     return [
         Case(f"{name}{'_masked' * masked}", *run(masked), ragged if masked else plain, -1, 1, length=length)
         for masked in (False, True)
-    ]
+    ] + [Case(f"{name}_last", *run(masked=True, last=True), ragged[:2], -1, 1, length=length)]
 
 
 def _mask(steps: int, batch: int) -> Array:

@@ -102,9 +102,9 @@ class Slice(Strided):
 
     def simplify(self, inputs: tuple[Node, ...]) -> Node | None:
         (x,) = inputs
-        if isinstance(x.op, Embed) and (x.op.starts, x.op.steps) == (self.starts, self.steps):
-            (source,) = x.inputs
-            return source if source.shape == self.shape else None
+        is_inside = isinstance(x.op, Embed) and (x.op.starts, x.op.steps) == (self.starts, self.steps)
+        if is_inside and x.inputs[0].shape == self.shape:
+            return x.inputs[0]
         return super().simplify(inputs)
 
     def leads(self, node: Node) -> bool:

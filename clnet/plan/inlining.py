@@ -9,7 +9,7 @@ would leave four arrays to the backward pass instead of the one that it normaliz
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from clnet.graph import Inline, Node, Pointwise, Reduction, count
 from clnet.plan.fusion import Group
@@ -23,12 +23,24 @@ def inline(order: Sequence[Node], forced: set[int]) -> None:
     _compute_inside(order, forced)
 
 
-def _compute_inside(order: Sequence[Node], forced: set[int]) -> None:
-    """Inline what only a reduction reads, and what only these read."""
+def users_of(order: Sequence[Node]) -> dict[int, list[Node]]:
+    """Who reads each node, by its id; once for each time."""
     users: dict[int, list[Node]] = {}
     for node in order:
         for source in node.inputs:
             users.setdefault(id(source), []).append(node)
+    return users
+
+
+def arrays_of(node: Node, made_of: Mapping[int, Sequence[Node]]) -> tuple[list[Node], list[Node]]:
+    """(what the inputs of a node are made of, those of it that are arrays beside the node, no statistics)."""
+    found = list(dict.fromkeys(array for source in node.inputs for array in made_of[id(source)]))
+    return found, [array for array in found if count(array.shape) * FEW > count(node.shape)]
+
+
+def _compute_inside(order: Sequence[Node], forced: set[int]) -> None:
+    """Inline what only a reduction reads, and what only these read."""
+    users = users_of(order)
     inside: set[int] = set()
     for node in reversed(order):
         if isinstance(node.op, Reduction):
@@ -54,8 +66,7 @@ def _compute_again(order: Sequence[Node], forced: set[int]) -> None:
     cheap: list[tuple[Node, Pointwise]] = []
     stored = set(forced)
     for node in order:
-        found = dict.fromkeys(array for source in node.inputs for array in made_of[id(source)])
-        arrays = [array for array in found if count(array.shape) * FEW > count(node.shape)]
+        found, arrays = arrays_of(node, made_of)
         made_of[id(node)] = [node]
         if isinstance(node.op, Reduction):
             stored.update(map(id, found))

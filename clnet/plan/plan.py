@@ -137,9 +137,9 @@ class Plan:
         self._wanted = [self._places[slot] for slot in used]  # nothing runs without their buffers
         inputs = max((number + 1 for kind, number in self._places if kind == "input"), default=0)
         self._inputs = [self._places.get(("input", number)) or _Place() for number in range(inputs)]
-        self._fresh = {slot: each for slot, each in placed.items() if slot[0] == "output"}  # made anew by each call
-        self._makes = [(self._places[slot], each) for slot, each in self._fresh.items()]
-        self._makes_all = tuple(self._fresh.values()) == self.results
+        made = {slot: each for slot, each in placed.items() if slot[0] == "output"}  # anew by each call
+        self._made = {slot: (self._places[slot], each) for slot, each in made.items()}
+        self._makes_all = tuple(made.values()) == self.results
         self._nothing = device.cache("stands for no memory", lambda: cl.Buffer(device.context, 0, 16))
         self._ways: dict[int, Way] = {}  # cores -> how they run it, made when first wanted
 
@@ -168,15 +168,15 @@ class Plan:
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Run once on tensors of the traced shapes and dtypes. Results are fresh but for inputs that are returned.
 
-        A result that nobody holds any more gives its memory to the next one: 1.3 of 10.5 us.
+        A result that nobody holds any more gives its memory to the next one: 9.0 us, else 10.3.
         """
         with self.device.lock:
             self._take(inputs)
-            made = tuple([place.make(result, self.device) for place, result in self._makes])
+            made = tuple([place.make(result, self.device) for place, result in self._made.values()])
             self._enqueue(1, self._cores.once)
         if self._makes_all:
             return made
-        by_slot: dict[Hashable, Tensor] = dict(zip(self._fresh, made, strict=True))
+        by_slot: dict[Hashable, Tensor] = dict(zip(self._made, made, strict=True))
         return tuple([each.of(by_slot, inputs) for each in self.results])
 
     def bind(self, *inputs: Tensor) -> None:
@@ -199,7 +199,7 @@ class Plan:
     def replay(self, times: int = 1) -> None:
         """Run `times` on the bound inputs; results go to the memory of the last call. Only enqueues."""
         with self.device.lock:
-            for place, result in self._makes:
+            for place, result in self._made.values():
                 if place.buffer is None:
                     place.make(result, self.device)
             if any(place.buffer is None for place in self._wanted):

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from clnet.graph import Again, Inline, Leaf, Node, Pointwise, Routine, View, count
+from clnet.graph import Again, Inline, Leaf, Node, Pointwise, Routine, View
 from clnet.plan.fusion import is_inline, operand
-from clnet.plan.inlining import FEW
+from clnet.plan.inlining import arrays_of, users_of
 
 LEAST = 1 << 18  # bytes to save: fewer are not worth the time
 WORTH = 16  # multiply-adds of a routine for each element that is made again for it
@@ -20,10 +20,7 @@ WORTH = 16  # multiply-adds of a routine for each element that is made again for
 
 def recompute(order: Sequence[Node], forced: set[int]) -> None:
     """Change the inputs of a finished trace's late readers where that saves memory."""
-    users: dict[int, list[Node]] = {}
-    for node in order:
-        for source in dict.fromkeys(node.inputs):
-            users.setdefault(id(source), []).append(node)
+    users = users_of(order)
     before = _ancestors(order)
     for root, family in _families(order):
         reads: dict[int, list[tuple[Node, Node]]] = {}  # by the array that lies in memory for them
@@ -60,8 +57,7 @@ def _families(order: Sequence[Node]) -> Iterator[tuple[Node, dict[int, Node]]]:
     made_of: dict[int, list[Node]] = {}
     families: dict[int, dict[int, Node]] = {}
     for node in order:
-        found = {id(array): array for source in node.inputs for array in made_of[id(source)]}
-        arrays = [array for array in found.values() if count(array.shape) * FEW > count(node.shape)]
+        _, arrays = arrays_of(node, made_of)
         is_made = isinstance(node.op, Pointwise) and (len(arrays) == 1 or node.op.inline)
         made_of[id(node)] = arrays if is_made else [node]
         if len(made_of[id(node)]) == 1:
@@ -77,7 +73,8 @@ def _late(family: dict[int, Node], users: dict[int, list[Node]], before: dict[in
     """(reader, what it reads of the family) for those that wait for the first routines that read of it."""
     routines = [user for ident in family for user in users.get(ident, ()) if isinstance(user.op, Routine)]
     places = {_own(before, node): node for node in routines}
-    first = sum(place for place, node in places.items() if before[id(node)] & sum(places) == place)
+    every = sum(places)
+    first = sum(place for place, node in places.items() if before[id(node)] & every == place)
 
     def is_late(node: Node) -> bool:
         return bool(before[id(node)] & first & ~_own(before, node))

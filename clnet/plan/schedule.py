@@ -107,9 +107,9 @@ def _commit(found: Schedule, variable: Tensor, value: Node, leaves: set[int], ro
     """
     group = next(group for group in found.groups if id(value) in group.members)
     readers = {other for other in found.groups if other is not group and leaves & other.sources}
-    behind = {reader for reader in readers if rooms.are_made(group, reader, ROOM * value.nbytes)}
-    for reader in behind:
-        reader.after.add(group)
+    for reader in readers:
+        if rooms.are_made(group, reader, ROOM * value.nbytes):
+            reader.after.add(group)
     is_last = not any(reader.runs_after(group) for reader in readers)
     if is_last and _reads_what_it_writes(group, value, leaves, rooms.forced):
         group.after |= readers
