@@ -191,9 +191,11 @@ class Routine(Op):
 
     An epilogue knows an element by (batch, row, column): row-major positions in three runs of the result's axes.
     `fuses`: False where the kernels write the result themselves; their epilogue is then always a plain one.
+    `fetches`: whether they fetch what the next run reads, if the epilogue tells them (`ahead`).
     """
 
     fuses: ClassVar[bool] = True
+    fetches: ClassVar[bool] = False
 
     def runs(self, node: Node) -> tuple[int, int]:
         """Where the axes of a row begin, and those of a column."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from clnet.device import Device
 from clnet.kernels import Launch
@@ -35,6 +36,13 @@ class Target:
         return -(-extent // block), block
 
 
+class Ahead(NamedTuple):
+    """What a routine fetches meanwhile for the next run: so many rows of so many bytes."""
+
+    rows: int
+    nbytes: int
+
+
 @dataclass(frozen=True)
 class Epilogue:
     """What becomes of each finished element of a result, in OpenCL C.
@@ -45,7 +53,8 @@ class Epilogue:
     its address (`declared`), and loads it once (`loaded`): in a masked loop compilers gather it, 16 times.
 
     `plain`: it only stores the value at its place in the result, slot `arguments[0]`. `fetches`: statements that fetch
-    into the cache what it will read of other arrays at `batch`, `row` and `column`.
+    into the cache what it will read of other arrays at `batch`, `row` and `column`. `ahead`: rows of which `source`
+    defines `__global const char *row_ahead(int row, <parameters>)`, the address.
     """
 
     source: str
@@ -56,6 +65,7 @@ class Epilogue:
     fetches: str = ""
     declared: str = ""
     loaded: str = ""
+    ahead: Ahead | None = None
 
     @property
     def macros(self) -> dict[str, str]:

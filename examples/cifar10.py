@@ -48,14 +48,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--quick", action="store_true", help="one epoch on 2,000 pictures")
+    parser.add_argument("--quick", action="store_true", help="one epoch on 1,280 pictures")
     parser.add_argument("--device", help="cpu, gpu, or part of a name, as `clnet devices` shows them")
     options = parser.parse_args()
     pictures = data.load("cifar10")
     mean, deviation = pictures.x_train.mean((0, 1, 2)), pictures.x_train.std((0, 1, 2))
     (x, y), test = (((x - mean) / deviation, y) for x, y in (pictures.train, pictures.test))
     if options.quick:
-        x, y, test, options.epochs = x[:2000], y[:2000], (test[0][:1000], test[1][:1000]), 1
+        x, y, test, options.epochs = x[:1280], y[:1280], (test[0][:512], test[1][:512]), 1
     steps = options.epochs * -(-len(x) // options.batch_size)
     optimizer = optim.SGD(schedules.OneCycle(0.05, steps), momentum=0.9, nesterov=True, l2=5e-4)
     model = clnet.Model(network(), "softmax_cross_entropy", optimizer, ["accuracy"], device=options.device)

@@ -35,11 +35,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("nets", nargs="*", default=list(nets), help="dense, conv")
     parser.add_argument("--epochs", type=int, default=12)
-    parser.add_argument("--quick", action="store_true", help="one epoch on 2,000 pictures")
+    parser.add_argument("--quick", action="store_true", help="one epoch on 1,280 pictures")
     parser.add_argument("--device", help="cpu, gpu, or part of a name, as `clnet devices` shows them")
     options = parser.parse_args()
     pictures = data.load("mnist")
-    x, y = (each[: 2000 if options.quick else None] for each in pictures.train)
+    x, y = (each[: 1280 if options.quick else None] for each in pictures.train)
     for name in options.nets:
         model = clnet.Model(nets[name](), "softmax_cross_entropy", optim.Adam(), ["accuracy"], device=options.device)
         start = time.perf_counter()

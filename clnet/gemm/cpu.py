@@ -13,7 +13,7 @@ from clnet.device import Device
 from clnet.errors import ArgumentError
 from clnet.gemm.problem import Problem, Registers, swapped
 from clnet.kernels import Launch, define, read
-from clnet.lowering import Epilogue, Lowering
+from clnet.lowering import Ahead, Epilogue, Lowering
 
 BLOCK = 256  # steps of k, and rows of C, that a work-group packs for: a panel of 3 AVX-512 vectors is 48 KB
 SIDE_BY_SIDE = 4  # panels for which a group packs A once: one gives 69, four 90 GFLOP/s at 2048 cubed, A transposed
@@ -171,7 +171,7 @@ def lower(
     first, second = (b, a) if form.swapped else (a, b)
     a_stride, b_stride = seen.m * seen.k * seen.a_batched, seen.k * seen.n * seen.b_batched
     i, u = np.int32, np.uint64
-    sizes = (i(seen.m), i(seen.n), i(seen.k), i(grid.tiles), i(grid.panels), u(a_stride), u(b_stride))
+    sizes = (i(seen.m), i(seen.n), i(seen.k), u(a_stride), u(b_stride))
     source = (
         epilogue.source + parameters(seen, grid, registers, epilogue) + read("gemm_registers.cl") + read("gemm_cpu.cl")
     )
@@ -195,6 +195,11 @@ def parameters(seen: Problem, grid: Grid, registers: Registers, epilogue: Epilog
         PANELS=SIDE_BY_SIDE if grid.pack_a else 1,
         PLAIN=int(epilogue.plain),
         SWAPPED=int(grid.form.swapped),
+        **_ahead(epilogue.ahead),
         FETCH=int((seen.k + seen.m) * seen.n * registers.size >= FAR),
         **epilogue.macros,
     )
+
+
+def _ahead(rows: Ahead | None) -> dict[str, int]:
+    return {} if rows is None else {"AHEAD_ROWS": rows.rows, "AHEAD_LINES": ceil(rows.nbytes / LINE)}

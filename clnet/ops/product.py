@@ -28,6 +28,7 @@ class MatMul(Routine):
 
     transpose_a: bool = False
     transpose_b: bool = False
+    fetches = True
 
     def infer(self, *inputs: Spec) -> Spec:
         a, b = inputs

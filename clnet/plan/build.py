@@ -13,8 +13,8 @@ from clnet.device import Device
 from clnet.errors import DeviceMemoryError
 from clnet.graph import Held, Input, Node, Routine, count, topological
 from clnet.kernels import Launch
-from clnet.lowering import WORKSPACE, Lowering, Target
-from clnet.plan import epilogues, maps, reductions, runs
+from clnet.lowering import WORKSPACE, Epilogue, Lowering, Target
+from clnet.plan import ahead, epilogues, maps, reductions, runs
 from clnet.plan.fusion import Group, base, fuse, operand, stored_nodes
 from clnet.plan.inlining import inline
 from clnet.plan.joining import PART
@@ -27,9 +27,10 @@ from clnet.tensor import Tensor
 
 # Microseconds until the other cores begin, as they have to be woken, and until all know that a launch is done; what a
 # core does in one: bytes from another's cache (by the hour 1,000 to 3,000), multiply-adds of a routine, statements of
-# other kernels. Steps on one core and on two, repeated: 65 and 65 us (784-100-10, batch 10), 90 and 110 (with Adam),
-# 330 and 190 (784-128-10, batch 64), 1,780 and 1,040 (two convolutions, batch 10).
-WAKE, MEET, FETCHED, MULTIPLY_ADDS, STATEMENTS = 25.0, 0.5, 2_500.0, 59_000.0, 20_000.0
+# other kernels, of which a scalar one counts as so many: rows too short for vectors have them. Steps on one core and on
+# two, repeated: 65 and 65 us (784-100-10, batch 10), 90 and 110 (with Adam), 330 and 190 (784-128-10, batch 64), 1,780
+# and 1,040 (two convolutions, batch 10).
+WAKE, MEET, FETCHED, MULTIPLY_ADDS, STATEMENTS, SCALAR = 25.0, 0.5, 2_500.0, 59_000.0, 20_000.0, 16
 CACHE = 1 << 20  # bytes of a core's own: a step that writes more finds nothing there of what it wrote
 
 
@@ -77,9 +78,11 @@ def build(
     others = [group for group in every if group.anchor is None]
     launches = {group: [launch] for group, launch in zip(others, _program(others, places, target), strict=True)}
     sizes = {("temporary", id(node)): node.nbytes for group in every for node in group.outputs}
+    fetched = ahead.find(found.groups, places, _work) if target.units == 1 and not gpu else {}
     for group in found.groups:
         if group.anchor is not None:
-            lowering = _routine(group, group.anchor, places, target)
+            epilogue = epilogues.lower(group, places, fetched.get(group))
+            lowering = _routine(group.anchor, epilogue, places, target)
             own = ("workspace", id(group))
             launches[group] = [_renamed(launch, WORKSPACE, own) for launch in lowering.launches]
             sizes[own] = lowering.workspace
@@ -94,11 +97,11 @@ def _program(groups: Sequence[Group], places: Places, target: Target) -> list[La
     return program([(maps if group.axes is None else reductions).lower(group, places, target) for group in groups])
 
 
-def _routine(group: Group, anchor: Node, places: Places, target: Target) -> Lowering:
+def _routine(anchor: Node, epilogue: Epilogue, places: Places, target: Target) -> Lowering:
     """The launches of a routine and the bytes of their workspace."""
     assert isinstance(anchor.op, Routine)
     operands = [places.storage(operand(source)) for source in anchor.inputs]
-    return anchor.op.lower(anchor, operands, epilogues.lower(group, places), target)
+    return anchor.op.lower(anchor, operands, epilogue, target)
 
 
 def _renamed(launch: Launch, slot: Hashable, name: Hashable) -> Launch:
@@ -168,7 +171,7 @@ def _passed(
 def _cores(groups: Sequence[Group], passed: Mapping[Group, int], device: Device) -> Cores:
     """How many take less time: one, without synchronisation, or all of them, which fetch what the others wrote."""
     units = device.facts.units
-    if device.serial_queue is device.queue:
+    if not device.joins:
         return Cores(units, units)
     work = {group: _work(group) for group in groups}
     fetched = sum(passed[group] for group, each in work.items() if each >= PART)
@@ -180,7 +183,8 @@ def _cores(groups: Sequence[Group], passed: Mapping[Group, int], device: Device)
 def _work(group: Group) -> float:
     """Microseconds of one core, roughly."""
     if group.anchor is None:
-        return count(group.shape) * (len(group.nodes) + len(group.outputs)) / STATEMENTS
+        rate = STATEMENTS / SCALAR if reductions.is_scalar(group) else STATEMENTS
+        return count(group.shape) * (len(group.nodes) + len(group.outputs)) / rate
     assert isinstance(group.anchor.op, Routine)
     epilogue = count(group.shape) * (len(group.nodes) - 1) / STATEMENTS
     return epilogue + group.anchor.op.multiply_adds(group.anchor) / MULTIPLY_ADDS

@@ -17,6 +17,9 @@ from clnet.graph import Node
 from clnet.plan.joining import join
 from clnet.tensor import Tensor, empty
 
+REFERENCES = cl.mem_info.REFERENCE_COUNT
+HERE = 3  # references to a buffer: its place's, a variable's, and the call's that counts them
+
 
 @dataclass(frozen=True)
 class Step:
@@ -67,15 +70,11 @@ class _Place:
 
     def make(self, result: Result, device: Device) -> Tensor:
         """A tensor for a result, in the memory of the last one if nobody holds it any more."""
-        if self.buffer is None or not _is_alone(self):
+        buffer = self.buffer
+        is_held = buffer is None or sys.getrefcount(buffer) > HERE or buffer.get_info(REFERENCES) != 1
+        if is_held:  # by a tensor or an array, by a command, a part or a handle of OpenCL's
             self.take(empty(result.shape, result.dtype, device).buffer)
         return Tensor(result.shape, result.dtype, device, self.buffer)
-
-
-def _is_alone(place: _Place) -> bool:
-    """Whether it alone holds its buffer: no tensor or array does, no command, part or handle of OpenCL's."""
-    held = sys.getrefcount(place.buffer)  # by the place, and for the call itself
-    return held == 2 and place.buffer is not None and place.buffer.get_info(cl.mem_info.REFERENCE_COUNT) == 1
 
 
 @dataclass(frozen=True)
@@ -103,14 +102,17 @@ class Way:
     repeats: bool
     times: int = 1
 
+    def __post_init__(self) -> None:
+        self.calls = [(self.queue, each.kernel, each.global_size, each.local_size) for each in self.bound]
+
     def enqueue(self, times: int) -> None:
         """All of them, so often."""
         if self.repeats and times != self.times:
             self.bound[0].kernel.set_arg(0, np.int32(times))
             self.times = times
         for _ in range(1 if self.repeats else times):
-            for bound in self.bound:
-                cl.enqueue_nd_range_kernel(self.queue, bound.kernel, bound.global_size, bound.local_size)
+            for call in self.calls:
+                cl.enqueue_nd_range_kernel(*call)
 
 
 class Plan:
@@ -143,16 +145,15 @@ class Plan:
         self._nothing = device.cache("stands for no memory", lambda: cl.Buffer(device.context, 0, 16))
         self._ways: dict[int, Way] = {}  # cores -> how they run it, made when first wanted
 
-    def _way(self, cores: int) -> Way:
-        if cores not in self._ways:
-            queue = self.device.queue if cores > 1 else self.device.serial_queue
-            launches = [step.launch for step in self.steps]
-            work = [step.work for step in self.steps]
-            limit = self.device.facts.max_arguments
-            joined = join(launches, limit, cores, work) if self.device.joins else None
-            bound = [self._bind(launch, queue) for launch in joined or launches]
-            self._ways[cores] = Way(queue, bound, joined is not None and len(joined) == 1)
-        return self._ways[cores]
+    def _make_way(self, cores: int) -> Way:
+        queue = self.device.queue if cores > 1 else self.device.serial_queue
+        launches = [step.launch for step in self.steps]
+        work = [step.work for step in self.steps]
+        limit = self.device.facts.max_arguments
+        joined = join(launches, limit, cores, work) if self.device.joins else None
+        bound = [self._bind(launch, queue) for launch in joined or launches]
+        way = self._ways[cores] = Way(queue, bound, joined is not None and len(joined) == 1)
+        return way
 
     def _bind(self, launch: Any, queue: cl.CommandQueue) -> kernels.Bound:
         bound = kernels.bind(self.device, launch, self._buffer, queue=queue)
@@ -207,7 +208,7 @@ class Plan:
             self._enqueue(times, self._cores.repeated)
 
     def _enqueue(self, times: int, cores: int) -> None:
-        way = self._way(cores)
+        way = self._ways.get(cores) or self._make_way(cores)
         self.device.activate(way.queue)
         way.enqueue(times)
 

@@ -34,6 +34,12 @@ def lower(group: Group, places: Places, target: Target) -> Kernel:
     return (_columns if group.by_column else _rows)(source, target)
 
 
+def is_scalar(group: Group) -> bool:
+    """Whether its rows are too short for lanes to share one."""
+    short = 2 * LANES * count(group.kept_shape)
+    return group.axes is not None and not group.by_column and count(group.shape) < short
+
+
 @dataclass(frozen=True)
 class Tally:
     """One reduction's accumulators in the text of a kernel."""
@@ -158,7 +164,7 @@ def _rows(source: Source, target: Target) -> Kernel:
     rows, cols = count(group.kept_shape), count(reduced)
     kept = unflatten(Var("row", rows), group.kept_shape)
     full = _index(group, kept, unflatten(Var("col", cols), reduced))
-    lanes = LANES if cols >= 2 * LANES else 1
+    lanes = 1 if is_scalar(group) else LANES
 
     def row() -> None:
         source.lines += _range(source, "col", cols, rows)
