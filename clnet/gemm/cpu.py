@@ -18,6 +18,7 @@ from clnet.lowering import Ahead, Epilogue, Lowering
 BLOCK = 256  # steps of k, and rows of C, that a work-group packs for: a panel of 3 AVX-512 vectors is 48 KB
 SIDE_BY_SIDE = 4  # panels for which a group packs A once: one gives 69, four 90 GFLOP/s at 2048 cubed, A transposed
 FAR = 128 << 10  # bytes of B and C from which they are fetched early; 16-48-48-48-48-3 is 2 % faster without
+FEW, FURTHER = 16, 1 << 20  # steps of k that are over before a line is there, and the bytes from which it pays even so
 NEAR = 24 << 10  # bytes of a panel of B that stay in the first cache from one tile to the next
 LINE = 64  # bytes of a line of the cache
 SHARE = 400 << 10  # bytes of B, and lines of A, that the second cache holds from one row of tiles to the next
@@ -196,7 +197,7 @@ def parameters(seen: Problem, grid: Grid, registers: Registers, epilogue: Epilog
         PLAIN=int(epilogue.plain),
         SWAPPED=int(grid.form.swapped),
         **_ahead(epilogue.ahead),
-        FETCH=int((seen.k + seen.m) * seen.n * registers.size >= FAR),
+        FETCH=int((seen.k + seen.m) * seen.n * registers.size >= (FAR if seen.k >= FEW else FURTHER)),
         **epilogue.macros,
     )
 
