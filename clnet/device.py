@@ -20,6 +20,8 @@ from clnet.pocl import name_processor
 
 T = TypeVar("T")
 
+LOCAL_THREAD = "cl_intel_exec_by_local_thread"  # an extension, with CL_QUEUE_THREAD_LOCAL_EXEC_ENABLE_INTEL:
+LOCAL_THREAD_PROPERTY = 1 << 31
 PYPI_POCL = "3.0-rc2"  # the driver version of pocl-binary-distribution 3.0, the embedded default
 THREE_WAYS = """There are three ways to get one:
   pip install "clnet[cpu]"     PoCL, runs on the processor (x86-64 Linux)
@@ -66,7 +68,7 @@ class Device:
 
     @cached_property
     def serial_queue(self) -> cl.CommandQueue:
-        """One core, without synchronisation, in order: PoCL's `basic`; `queue` itself where there is none."""
+        """The calling thread, in order: PoCL's `basic`, a property of Intel's queues; `queue` where there is none."""
         return self.cache("serial_queue", self._make_serial_queue)
 
     @property
@@ -146,14 +148,18 @@ class Device:
         _known.setdefault(context.int_ptr, self)
         return context
 
-    def _make_queue(self, cl_device: cl.Device) -> cl.CommandQueue:
-        queue = cl.CommandQueue(self.context, cl_device)
+    def _make_queue(self, cl_device: cl.Device, properties: int = 0) -> cl.CommandQueue:
+        queue = cl.CommandQueue(self.context, cl_device, cast("Any", properties))
         _known[queue.int_ptr] = self
         return queue
 
     def _make_serial_queue(self) -> cl.CommandQueue:
         serial = [d for d in self.context.devices if _is_serial(d) and d != self.cl_device]
-        return self._make_queue(serial[0]) if serial else self.queue
+        if serial:
+            return self._make_queue(serial[0])
+        if self._given_queue is None and LOCAL_THREAD in self.cl_device.extensions.split():
+            return self._make_queue(self.cl_device, LOCAL_THREAD_PROPERTY)
+        return self.queue
 
     def _check_memory(self, error: cl.Error, wanted: int) -> None:
         """Raise what says the bytes, if too little memory is what the error means."""

@@ -211,6 +211,8 @@ def test_queues_share_one_context(device):
     assert device.serial_queue.context == device.context
     if "PoCL" in device.facts.version:
         assert device.serial_queue.device.max_compute_units == 1
+    if "Intel" in device.platform and device.kind == "cpu":
+        assert device.serial_queue is not device.queue
 
 
 def test_bytes_go_there_and_back(device):
