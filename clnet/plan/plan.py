@@ -18,7 +18,7 @@ from clnet.plan.joining import join
 from clnet.tensor import Tensor, empty
 
 REFERENCES = cl.mem_info.REFERENCE_COUNT
-HERE = 3  # references to a buffer: its place's, a variable's, and the call's that counts them
+ALONE = 2  # references to a buffer that only its place holds, and the call that counts them
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,8 @@ class _Place:
 
     def make(self, result: Result, device: Device) -> Tensor:
         """A tensor for a result, in the memory of the last one if nobody holds it any more."""
-        buffer = self.buffer
-        is_held = buffer is None or sys.getrefcount(buffer) > HERE or buffer.get_info(REFERENCES) != 1
-        if is_held:  # by a tensor or an array, by a command, a part or a handle of OpenCL's
+        # Held by a tensor or an array, by a command, a part or a handle of OpenCL's; None is by many.
+        if sys.getrefcount(self.buffer) != ALONE or self.buffer.get_info(REFERENCES) != 1:  # type: ignore[union-attr]
             self.take(empty(result.shape, result.dtype, device).buffer)
         return Tensor(result.shape, result.dtype, device, self.buffer)
 
