@@ -56,7 +56,7 @@ def main() -> None:
     options = parser.parse_args()
     found = Path(os.environ.get("CLNET_DATA", "."), "text", "tinyshakespeare.txt")
     text = (options.text or (found if found.exists() else Path(__file__))).read_text()
-    text, epochs = (text[:2418], 1) if options.quick else (text, options.epochs)
+    text, epochs = (text[:2418], 1) if options.quick else (text, options.epochs)  # two whole batches
     alphabet = sorted(set(text))
     codes = np.array([alphabet.index(c) for c in text], np.int32)
     train, unseen = np.split(codes, [len(codes) * 9 // 10])

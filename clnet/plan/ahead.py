@@ -63,8 +63,9 @@ def _known_after(group: Group, groups: Sequence[Group], places: Places) -> int |
     read = set(source.buffers)
     if any(isinstance(slot, tuple) and slot[0] != "input" for slot in read):
         return None
+    if not any(is_far(node, index) for node, index in source.loads):
+        return None
     moved = [
         number for number, other in enumerate(groups) if any(places.storage(node) in read for node in other.outputs)
     ]
-    is_row = any(is_far(node, index) for node, index in source.loads)
-    return max(moved) if moved and is_row else None
+    return max(moved, default=None)

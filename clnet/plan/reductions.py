@@ -36,8 +36,9 @@ def lower(group: Group, places: Places, target: Target) -> Kernel:
 
 def is_scalar(group: Group) -> bool:
     """Whether its rows are too short for lanes to share one."""
-    short = 2 * LANES * count(group.kept_shape)
-    return group.axes is not None and not group.by_column and count(group.shape) < short
+    if group.axes is None or group.by_column:
+        return False
+    return count([group.shape[axis] for axis in group.axes]) < 2 * LANES
 
 
 @dataclass(frozen=True)
